@@ -1,0 +1,299 @@
+// Every environment variable that Kymo reads, once: the SDK and the collector read through here, and `kymo env` prints it.
+import type { Environment } from './local.ts';
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly meaning: string;
+  /** What holds when it is unset, as text for people; empty where there is nothing to say. */
+  readonly otherwise: string;
+  /** Who reads it. `internal` ones pass between Kymo's own processes. */
+  readonly reader: 'sdk' | 'collector' | 'both' | 'internal';
+  /** Its value may be a secret and is never printed. */
+  readonly secret?: true;
+}
+
+export const ENVIRONMENT = [
+  {
+    name: 'KYMO_ENDPOINT',
+    meaning: 'URL of the collector to send to, instead of one that Kymo starts itself',
+    otherwise: 'OTEL_EXPORTER_OTLP_ENDPOINT, else the embedded collector',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_HEADERS',
+    meaning: 'Headers of every request to KYMO_ENDPOINT, `key=value,key=value`',
+    otherwise: 'OTEL_EXPORTER_OTLP_HEADERS',
+    reader: 'sdk',
+    secret: true,
+  },
+  {
+    name: 'KYMO_DIR',
+    meaning: 'The project folder: holds `.kymo`, and relative folders of exporters start there',
+    otherwise: 'nearest ancestor of the working directory with .kymo, package.json or .git',
+    reader: 'both',
+  },
+  {
+    name: 'KYMO_EXPORTERS',
+    meaning: 'What the embedded collector writes, a list such as `jsonl,tensorboard,debug`',
+    otherwise: 'jsonl,tensorboard',
+    reader: 'collector',
+  },
+  {
+    name: 'KYMO_CONFIG',
+    meaning: 'Configuration file of the embedded collector',
+    otherwise: 'collector-config/default.yaml of the package',
+    reader: 'collector',
+  },
+  {
+    name: 'KYMO_COLLECTOR_LINGER_MS',
+    meaning: 'How long the embedded collector waits for another client after its last one has gone',
+    otherwise: '2000',
+    reader: 'collector',
+  },
+  {
+    name: 'KYMO_MODE',
+    meaning: '`disabled` turns every call of the research API into nothing',
+    otherwise: 'online',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_QUIET',
+    meaning: '`1` prints no lines about runs and delivery',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_PROJECT',
+    meaning: 'Project of the run',
+    otherwise: "OTEL_SERVICE_NAME, else the name in package.json, else the folder's name",
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RUN_ID',
+    meaning: 'Id of the run that `init` joins; set for the processes that a run starts',
+    otherwise: 'a new id',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RUN_NAME',
+    meaning: 'Name of the run for people',
+    otherwise: 'the id',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RUN_GROUP',
+    meaning: 'Group of the run',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_JOB_TYPE',
+    meaning: 'What kind of work the run is (train, eval, …)',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_TAGS',
+    meaning: 'Tags of the run, a JSON list or `a,b`',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RUN_ATTEMPT',
+    meaning: 'Which attempt at the run this is; set for the processes that a run starts',
+    otherwise: '1, one more per resume',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RANK',
+    meaning: 'Rank of this process among those of the run',
+    otherwise: 'RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_WORLD_SIZE',
+    meaning: 'Number of processes of the run',
+    otherwise: 'WORLD_SIZE, SLURM_NTASKS, OMPI_COMM_WORLD_SIZE',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_LOCAL_RANK',
+    meaning: 'Rank of this process on its machine',
+    otherwise: 'LOCAL_RANK, SLURM_LOCALID, OMPI_COMM_WORLD_LOCAL_RANK',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_CAPTURE_CALLER',
+    meaning: '`0` leaves out the file and line of each text line',
+    otherwise: '1',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_STEP_AS',
+    meaning: '`attribute` writes the step as a point attribute too, for backends that drop exemplars',
+    otherwise: 'exemplar',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_OVERFLOW',
+    meaning: '`block` waits (bounded) when the recorder is full, `drop` drops and counts',
+    otherwise: 'block',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_BLOCK_MAX_MS',
+    meaning: 'Longest wait of one call when the recorder is full',
+    otherwise: '1000',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_EXIT_TIMEOUT_MS',
+    meaning: 'Longest wait for delivery when the process ends; what is left stays in the spool',
+    otherwise: '10000',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_RING_MIB',
+    meaning: 'Memory shared by the calling thread and the worker',
+    otherwise: '16',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_MEMORY_MIB',
+    meaning: 'Memory for batches that are not acknowledged; beyond it they are read back from the spool',
+    otherwise: '64',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_SPOOL_MAX_MIB',
+    meaning: "Largest size of one process's spool",
+    otherwise: '4096',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_SPOOL_MAX_AGE_DAYS',
+    meaning: 'Age at which what a dead process left is no longer delivered',
+    otherwise: '14',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_INTERNAL',
+    meaning: 'Set in processes that Kymo starts for itself; instrumentation stays off there',
+    otherwise: '',
+    reader: 'internal',
+  },
+  {
+    name: 'OTEL_SDK_DISABLED',
+    meaning: '`true` turns the SDK off',
+    otherwise: 'false',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_SERVICE_NAME',
+    meaning: 'Project of the run where neither `init` nor KYMO_PROJECT names one',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_RESOURCE_ATTRIBUTES',
+    meaning: 'Further resource attributes, `key=value,key=value`',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    meaning: 'URL of any OTLP collector; paths are appended',
+    otherwise: 'the embedded collector',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    meaning: 'Full URL for traces',
+    otherwise: 'OTEL_EXPORTER_OTLP_ENDPOINT + /v1/traces',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
+    meaning: 'Full URL for metrics',
+    otherwise: 'OTEL_EXPORTER_OTLP_ENDPOINT + /v1/metrics',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_LOGS_ENDPOINT',
+    meaning: 'Full URL for logs',
+    otherwise: 'OTEL_EXPORTER_OTLP_ENDPOINT + /v1/logs',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_HEADERS',
+    meaning: 'Headers of every request, `key=value,key=value`',
+    otherwise: '',
+    reader: 'sdk',
+    secret: true,
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_PROTOCOL',
+    meaning: 'Only http/protobuf is sent; `grpc` is answered with a warning',
+    otherwise: 'http/protobuf',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_COMPRESSION',
+    meaning: '`gzip` or `none`; a Kymo collector gets what pays',
+    otherwise: 'none',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_TIMEOUT',
+    meaning: 'Longest wait for the answer to one request, in ms',
+    otherwise: '10000',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_CERTIFICATE',
+    meaning: "PEM file of the authorities that the collector's certificate is checked against",
+    otherwise: "the system's",
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE',
+    meaning: "PEM file of this client's own certificate",
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_EXPORTER_OTLP_CLIENT_KEY',
+    meaning: "PEM file of that certificate's key",
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_METRIC_EXPORT_INTERVAL',
+    meaning: 'How often instruments of the OpenTelemetry metrics API are read, in ms',
+    otherwise: '10000',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_TRACES_SAMPLER',
+    meaning: 'Which traces are recorded, as OpenTelemetry names samplers',
+    otherwise: 'every trace',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_TRACES_SAMPLER_ARG',
+    meaning: 'Argument of the sampler, such as a ratio',
+    otherwise: '1',
+    reader: 'sdk',
+  },
+] as const satisfies readonly EnvironmentVariable[];
+
+export type EnvironmentName = (typeof ENVIRONMENT)[number]['name'];
+
+/** A variable's value; undefined when it is unset or empty, which the OpenTelemetry specification treats alike. */
+export function environmentValue(
+  name: EnvironmentName,
+  environment: Environment = process.env,
+): string | undefined {
+  const value = environment[name]?.trim();
+  return value === '' ? undefined : value;
+}
