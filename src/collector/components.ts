@@ -1,0 +1,16 @@
+// The component types of this collector, listed by hand: nothing registers itself.
+import type { Components } from './config/config.ts';
+import { debugExporter } from './exporters/debug/index.ts';
+import { jsonlExporter } from './exporters/jsonl/index.ts';
+import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
+import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
+import { tensorboardExporter } from './exporters/tensorboard/index.ts';
+import { healthCheckExtension } from './extensions/health_check/index.ts';
+import { localReceiver } from './receivers/local/index.ts';
+import { otlpReceiver } from './receivers/otlp/index.ts';
+
+export const COMPONENTS: Components = {
+  receivers: [otlpReceiver, localReceiver],
+  exporters: [jsonlExporter, tensorboardExporter, debugExporter, otlpHttpExporter, otlpGrpcExporter],
+  extensions: [healthCheckExtension],
+};

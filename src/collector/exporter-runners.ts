@@ -1,0 +1,106 @@
+// One runner per exporter of the configuration, with the folders that it keeps beside the journal.
+import { createHash } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { machineId } from '../semconv/local.ts';
+import type { Exporter, ExporterContext } from './component.ts';
+import type { CollectorConfig } from './config/config.ts';
+import { CursorStore, exporterFolder } from './feed/cursor-store.ts';
+import type { Feed } from './feed/feed.ts';
+import { Quarantine } from './feed/quarantine.ts';
+import { ExporterRunner } from './feed/runner.ts';
+import type { Journal } from './journal/journal.ts';
+import type { RootLogger } from './telemetry/logger.ts';
+import type { Registry } from './telemetry/metrics.ts';
+
+type ConfiguredExporter = CollectorConfig['exporters'][number];
+
+export interface RunningExporter {
+  readonly id: string;
+  readonly type: string;
+  /** Its files belong to the run: `finish()` waits for them. */
+  readonly local: boolean;
+  readonly runner: ExporterRunner;
+}
+
+export interface RunnersOptions {
+  readonly exporters: readonly ConfiguredExporter[];
+  readonly journal: Journal;
+  readonly feed: Feed;
+  readonly baseDirectory: string;
+  readonly logger: RootLogger;
+  readonly registry: Registry;
+}
+
+/** Holds the record of runs from which others are rebuilt. */
+const CANONICAL_TYPE = 'jsonl';
+const MAX_WRITER_HOST_CHARACTERS = 15;
+
+export function makeRunners(options: RunnersOptions): RunningExporter[] {
+  const { exporters, journal } = options;
+  // Without a canonical record nothing could be rebuilt: then the journal waits for everybody.
+  const hasRecord = exporters.some(exporter => exporter.type.type === CANONICAL_TYPE);
+  return exporters.map(({ id, type, settings, takes }) => {
+    const context = exporterContext(options, id, writerId(journal.id));
+    return {
+      id,
+      type: type.type,
+      local: type.local,
+      runner: makeRunner(options, id, () => type.create(context, settings), {
+        signals: [...takes],
+        canonical: !hasRecord || type.type === CANONICAL_TYPE,
+      }),
+    };
+  });
+}
+
+/** A runner for anything that reads the journal under a cursor of its own. */
+export function makeRunner(
+  { journal, feed, logger }: Pick<RunnersOptions, 'journal' | 'feed' | 'logger'>,
+  id: string,
+  create: () => Exporter,
+  more: { readonly signals?: readonly ('traces' | 'metrics' | 'logs')[]; readonly canonical?: boolean },
+): ExporterRunner {
+  const own = logger.with({ component: id });
+  return new ExporterRunner({
+    id,
+    create,
+    journal,
+    feed,
+    cursors: new CursorStore(join(journal.directory, 'cursors'), id, own),
+    quarantine: new Quarantine(join(journal.directory, 'quarantine'), id, own),
+    logger: own,
+    ...more,
+  });
+}
+
+/** What an exporter is created with. Its state folder is made. */
+export function exporterContext(
+  {
+    journal,
+    baseDirectory,
+    logger,
+    registry,
+  }: Pick<RunnersOptions, 'baseDirectory' | 'logger' | 'registry'> & {
+    readonly journal: { readonly directory: string };
+  },
+  id: string,
+  writer: string,
+): ExporterContext {
+  const stateDirectory = join(journal.directory, 'state', exporterFolder(id));
+  mkdirSync(stateDirectory, { recursive: true });
+  return {
+    id,
+    logger: logger.with({ component: `exporters::${id}` }),
+    instruments: registry.instruments({ exporter: id }),
+    baseDirectory,
+    stateDirectory,
+    writerId: writer,
+  };
+}
+
+/** One per journal, so that two collectors which write one run keep their files apart, and a restart goes on in its own. */
+export function writerId(journalId: string): string {
+  const host = machineId().slice(0, MAX_WRITER_HOST_CHARACTERS).replace(/-+$/, '');
+  return `${host}-${createHash('sha256').update(journalId).digest('hex').slice(0, 8)}`;
+}

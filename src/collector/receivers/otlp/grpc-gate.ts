@@ -1,0 +1,114 @@
+// Stands before every gRPC call: memory is reserved before a message is read, few calls are read at once, and slow senders are cut.
+import type * as Grpc from '@grpc/grpc-js';
+import { encodeRetryStatus } from '../../../otlp/retry-info.ts';
+import type { Ingest } from '../../component.ts';
+import type { ReceiverCounters } from './counters.ts';
+import { Reservation } from './reservation.ts';
+
+export interface GateOptions {
+  readonly ingest: Pick<Ingest, 'reserve' | 'release'>;
+  readonly counters: ReceiverCounters;
+  /** 0 is no end. */
+  readonly readTimeoutMs: number;
+  /** Ends the connection of a peer (`address:port`): a call that has been answered may go on sending otherwise. */
+  cut(peer: string): void;
+}
+
+/** gRPC does not say how long a message will be before it begins; this much is reserved, the rest once it is there. */
+const FIRST_RESERVATION_BYTES = 64 * 1024;
+/** So what is read but not yet reserved is at most this many messages. */
+export const MAX_CALLS_READING = 64;
+/** Calls that wait for their turn take a few kB each. */
+export const MAX_CALLS_WAITING = 4096;
+const RETRY_WHEN_FULL_MS = 1_000;
+
+export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.ServerInterceptor {
+  const { ingest, counters } = options;
+  const waiting: (() => void)[] = [];
+  let reading = 0;
+
+  function leave(): void {
+    reading--;
+    while (reading < MAX_CALLS_READING && waiting.length > 0) {
+      reading++;
+      waiting.shift()!();
+    }
+  }
+
+  return (_method, call) => {
+    const reservation = new Reservation(ingest);
+    let state: 'new' | 'waiting' | 'reading' | 'read' | 'over' = 'new';
+    let timer: NodeJS.Timeout | undefined;
+
+    const finishReading = (): void => {
+      clearTimeout(timer);
+      if (state === 'reading') leave();
+    };
+    const over = (): void => {
+      finishReading();
+      state = 'over';
+      reservation.release();
+    };
+    const pushBack = (reason: string): void => {
+      counters.rejected('memory');
+      const { UNAVAILABLE } = grpc.status;
+      const metadata = new grpc.Metadata();
+      const details = Buffer.from(encodeRetryStatus(UNAVAILABLE, reason, RETRY_WHEN_FULL_MS));
+      metadata.set('grpc-status-details-bin', details);
+      intercepted.sendStatus({ code: UNAVAILABLE, details: reason, metadata });
+    };
+    const tooSlow = (): void => {
+      counters.rejected('slow');
+      const details = 'the request came in too slowly';
+      intercepted.sendStatus({ code: grpc.status.DEADLINE_EXCEEDED, details });
+      options.cut(call.getPeer());
+    };
+
+    const intercepted = new grpc.ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, proceed) {
+            const begin = (): void => {
+              // It may have been cancelled while it waited.
+              if (state === 'over') {
+                leave();
+                return;
+              }
+              state = 'reading';
+              if (!reservation.growTo(FIRST_RESERVATION_BYTES)) {
+                pushBack('the collector has no memory for this request now');
+                return;
+              }
+              if (options.readTimeoutMs > 0) timer = setTimeout(tooSlow, options.readTimeoutMs);
+              proceed(metadata);
+            };
+            if (reading < MAX_CALLS_READING) {
+              reading++;
+              begin();
+            } else if (waiting.length < MAX_CALLS_WAITING) {
+              state = 'waiting';
+              waiting.push(begin);
+            } else {
+              pushBack('the collector has too many calls under way');
+            }
+          },
+          onReceiveMessage(message, proceed) {
+            if (reservation.growTo((message as Buffer).length)) proceed(message);
+            else pushBack('the collector has no memory for this request now');
+          },
+          onReceiveHalfClose(proceed) {
+            finishReading();
+            if (state === 'reading') state = 'read';
+            proceed();
+          },
+          onCancel: over,
+        });
+      },
+      sendStatus(answer, next) {
+        over();
+        next(answer);
+      },
+    });
+    return intercepted;
+  };
+}

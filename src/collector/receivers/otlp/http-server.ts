@@ -1,0 +1,168 @@
+// The HTTP end of the otlp receiver: sockets, TLS, timeouts and the browser guard around the handler.
+import http from 'node:http';
+import https from 'node:https';
+import { resolve } from 'node:path';
+import type { ReceiverContext } from '../../component.ts';
+import { parseEndpoint } from '../../config/values.ts';
+import { isLoopback, type ListenTarget, listenOn } from '../../listen.ts';
+import { errorAnswer, RPC } from './answers.ts';
+import { createBrowserGuard } from './browser-guard.ts';
+import { receiverCounters } from './counters.ts';
+import { bodyType, createOtlpHttpHandler, DEFAULT_LIMITS, respond } from './http-handler.ts';
+import type { Encoding } from './inflate.ts';
+import type { HttpSettings } from './settings.ts';
+import { reloadTls, type ServerTlsSettings, serverTlsOptions } from './tls.ts';
+
+/** One end of a receiver that accepts requests. */
+export interface ReceiverEnd {
+  readonly addresses: readonly string[];
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** A machine's trainers keep one connection each; far more are a mistake or an attack. */
+export const MAX_CONNECTIONS = 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
+const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How often Node looks for senders whose time is up. */
+const CHECK_INTERVAL_MIN_MS = 25;
+const CHECK_INTERVAL_MAX_MS = 5_000;
+/** While stopping: how often connections that have become idle are closed. */
+const CLOSE_IDLE_INTERVAL_MS = 20;
+
+/** Names of Content-Encodings in the settings; HTTP's `deflate` is zlib's format. */
+const ENCODING_NAMES: Readonly<Record<string, Encoding>> = {
+  '': 'identity',
+  none: 'identity',
+  gzip: 'gzip',
+  zstd: 'zstd',
+  zlib: 'deflate',
+  deflate: 'deflate',
+};
+
+export async function startHttpServer(
+  settings: HttpSettings,
+  context: ReceiverContext,
+  setting: string,
+): Promise<ReceiverEnd> {
+  const target = listenTarget(settings, context.baseDirectory);
+  const local = target.transport === 'unix' || isLoopback(target.endpoint.host);
+  const counters = receiverCounters(context.instruments, context.id, 'http');
+  const handle = createOtlpHttpHandler({
+    ingest: context.ingest,
+    limits: {
+      maxBodyBytes: settings.max_request_body_size,
+      minBytesPerSecond: settings.min_bytes_per_second,
+      minRateGraceMs: DEFAULT_LIMITS.minRateGraceMs,
+    },
+    logger: context.logger,
+    instruments: context.instruments,
+    paths: {
+      traces: settings.traces_url_path,
+      metrics: settings.metrics_url_path,
+      logs: settings.logs_url_path,
+    },
+    receiver: context.id,
+    transport: 'http',
+    encodings: [...new Set(settings.compression_algorithms.map(name => ENCODING_NAMES[name]!))],
+  });
+  const guard = createBrowserGuard({
+    checkHost: target.transport === 'tcp' && local,
+    ownHost: target.transport === 'tcp' ? target.endpoint.host : '',
+    cors: settings.cors,
+  });
+  const answering = new Set<http.ServerResponse>();
+  let stopping = false;
+
+  const onRequest = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+    for (const [name, value] of Object.entries(settings.response_headers)) response.setHeader(name, value);
+    if (stopping || !settings.keep_alives_enabled) response.setHeader('connection', 'close');
+    const verdict = guard(request, response);
+    if (verdict.kind === 'answered') return;
+    if (verdict.kind === 'forbidden') {
+      counters.rejected(verdict.reason);
+      const type = bodyType(request.headers['content-type']) ?? 'json';
+      respond(request, response, errorAnswer(403, type, RPC.permissionDenied, verdict.message));
+      return;
+    }
+    handle(request, response);
+  };
+
+  const tls = settings.tls as ServerTlsSettings | undefined;
+  const tlsSetting = setting.replace(/::endpoint$/, '::tls');
+  const tlsOptions = tls && serverTlsOptions(tls, context.baseDirectory, tlsSetting);
+  const makeServer = (): http.Server | https.Server => {
+    const options: http.ServerOptions = timeouts(settings);
+    const server =
+      tlsOptions === undefined
+        ? http.createServer(options, onRequest)
+        : https.createServer(
+            { ...options, ...tlsOptions, handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS },
+            onRequest,
+          );
+    server.on('checkContinue', onRequest);
+    server.maxConnections = MAX_CONNECTIONS;
+    server.on('drop', () => counters.rejected('connections'));
+    server.setTimeout(settings.write_timeout);
+    return server;
+  };
+  const listening = await listenOn(target, makeServer, setting);
+  const servers = listening.servers as (http.Server | https.Server)[];
+  const endReload =
+    tls === undefined
+      ? () => {}
+      : reloadTls(tls, context.baseDirectory, tlsSetting, context.logger, options => {
+          for (const server of servers) (server as https.Server).setSecureContext(options);
+        });
+
+  return {
+    addresses: listening.addresses,
+    async stop(deadlineMs) {
+      stopping = true;
+      endReload();
+      for (const response of answering) {
+        if (!response.headersSent) response.setHeader('connection', 'close');
+      }
+      const closed = servers.map(server => new Promise<void>(resolve => server.close(() => resolve())));
+      const closeIdle = setInterval(() => {
+        for (const server of servers) server.closeIdleConnections();
+      }, CLOSE_IDLE_INTERVAL_MS);
+      const deadline = setTimeout(() => {
+        for (const server of servers) server.closeAllConnections();
+      }, deadlineMs);
+      await Promise.all(closed);
+      clearInterval(closeIdle);
+      clearTimeout(deadline);
+    },
+  };
+}
+
+/** Where an end listens; a relative socket path starts at the base directory. */
+export function listenTarget(
+  settings: { readonly transport: 'tcp' | 'unix'; readonly endpoint: string },
+  baseDirectory: string,
+): ListenTarget {
+  if (settings.transport === 'unix')
+    return { transport: 'unix', path: resolve(baseDirectory, settings.endpoint) };
+  const endpoint = parseEndpoint(settings.endpoint);
+  if (endpoint === undefined) throw new Error(`not an endpoint: ${settings.endpoint}`);
+  return { transport: 'tcp', endpoint };
+}
+
+function timeouts(settings: HttpSettings): http.ServerOptions {
+  const whole = settings.read_timeout;
+  const headers =
+    whole > 0 ? Math.min(settings.read_header_timeout || whole, whole) : settings.read_header_timeout;
+  const shortest = Math.min(whole || Infinity, headers || Infinity);
+  return {
+    headersTimeout: headers,
+    requestTimeout: whole,
+    keepAliveTimeout: settings.idle_timeout,
+    connectionsCheckingInterval: Math.max(
+      CHECK_INTERVAL_MIN_MS,
+      Math.min(CHECK_INTERVAL_MAX_MS, shortest / 2),
+    ),
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+}

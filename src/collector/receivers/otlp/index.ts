@@ -1,0 +1,74 @@
+// The otlp receiver: OTLP over gRPC and HTTP, into the journal.
+import type { Receiver, ReceiverContext, ReceiverType } from '../../component.ts';
+import { isLoopback } from '../../listen.ts';
+import { startGrpcServer } from './grpc-server.ts';
+import { listenTarget, type ReceiverEnd, startHttpServer } from './http-server.ts';
+import { type OtlpReceiverSettings, otlpReceiverSettings } from './settings.ts';
+import { asksForCertificate, type ServerTlsSettings } from './tls.ts';
+
+export const otlpReceiver: ReceiverType<typeof otlpReceiverSettings> = {
+  kind: 'receiver',
+  type: 'otlp',
+  signals: ['traces', 'metrics', 'logs'],
+  stability: 'beta',
+  config: otlpReceiverSettings,
+  create: (context, settings) => new OtlpReceiver(context, settings),
+};
+
+class OtlpReceiver implements Receiver {
+  readonly #context: ReceiverContext;
+  readonly #settings: OtlpReceiverSettings;
+  #ends: { readonly protocol: string; readonly end: ReceiverEnd }[] = [];
+
+  constructor(context: ReceiverContext, settings: OtlpReceiverSettings) {
+    this.#context = context;
+    this.#settings = settings;
+  }
+
+  async start(): Promise<void> {
+    const { grpc, http } = this.#settings.protocols;
+    try {
+      if (grpc !== undefined) {
+        this.#warnIfOpen('grpc', grpc);
+        const end = await startGrpcServer(grpc, this.#context, this.#setting('grpc'));
+        this.#ends.push({ protocol: 'grpc', end });
+      }
+      if (http !== undefined) {
+        this.#warnIfOpen('http', http);
+        const end = await startHttpServer(http, this.#context, this.#setting('http'));
+        this.#ends.push({ protocol: 'http', end });
+      }
+    } catch (error) {
+      await this.stop(0);
+      throw error;
+    }
+    for (const address of this.addresses()) this.#context.logger.info(`listening for OTLP on ${address}`);
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    const ends = this.#ends;
+    this.#ends = [];
+    await Promise.all(ends.map(({ end }) => end.stop(deadlineMs)));
+  }
+
+  addresses(): readonly string[] {
+    return this.#ends.flatMap(({ protocol, end }) => end.addresses.map(address => `${protocol} ${address}`));
+  }
+
+  #setting(protocol: string): string {
+    return `receivers::${this.#context.id}::protocols::${protocol}::endpoint`;
+  }
+
+  #warnIfOpen(
+    protocol: string,
+    settings: { transport: 'tcp' | 'unix'; endpoint: string; tls?: unknown },
+  ): void {
+    const target = listenTarget(settings, this.#context.baseDirectory);
+    if (target.transport === 'unix' || isLoopback(target.endpoint.host)) return;
+    if (asksForCertificate(settings.tls as ServerTlsSettings | undefined)) return;
+    this.#context.logger.warn(
+      `${this.#setting(protocol)}: ${settings.endpoint} is reachable from other machines and asks for no certificate: ` +
+        `anyone who reaches it can write into your runs. Use localhost, a unix socket, or tls::client_ca_file.`,
+    );
+  }
+}

@@ -1,0 +1,90 @@
+// Serves the collector's own metrics to Prometheus, in its text format 0.0.4.
+// Format: https://prometheus.io/docs/instrumenting/exposition_formats/
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Labels, Registry, Sample } from './metrics.ts';
+
+/** A scrape is one short request; nobody needs longer. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 64;
+
+/** `# TYPE` per name, then one line per series. */
+export function toPrometheusText(samples: readonly Sample[]): string {
+  const lines: string[] = [];
+  let last: string | undefined;
+  for (const { name, kind, labels, value } of samples) {
+    const metric = metricName(name);
+    if (metric !== last) lines.push(`# TYPE ${metric} ${kind}`);
+    last = metric;
+    lines.push(`${metric}${labelText(labels)} ${numberText(value)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+export interface MetricsServer {
+  /** `host:port` it listens on. */
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** Listens for scrapes of `/metrics`. Throws when the address cannot be bound. */
+export async function servePrometheus(
+  endpoint: { readonly host: string; readonly port: number },
+  registry: Registry,
+): Promise<MetricsServer> {
+  const server = http.createServer((request, response) => {
+    // A web page can reach a port of this machine through its visitor's browser: browsers say so.
+    if (request.headers.origin !== undefined) return void response.writeHead(403).end();
+    const path = request.url?.split('?')[0];
+    if (path !== '/metrics') return void response.writeHead(404).end();
+    if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end();
+    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+    response.end(toPrometheusText(registry.snapshot()));
+  });
+  server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.headersTimeout = REQUEST_TIMEOUT_MS;
+  server.maxConnections = MAX_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port: endpoint.port, ...(endpoint.host === '' ? {} : { host: endpoint.host }) }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const { address, port, family } = server.address() as AddressInfo;
+  return {
+    address: family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
+    stop: () =>
+      new Promise(resolve => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function metricName(name: string): string {
+  const safe = name.replace(/[^a-zA-Z0-9_:]/g, '_');
+  return /^[0-9]/.test(safe) ? `_${safe}` : safe;
+}
+
+function labelText(labels: Labels): string {
+  const entries = Object.entries(labels);
+  if (entries.length === 0) return '';
+  const parts = entries.map(([key, value]) => `${labelName(key)}="${escapeValue(value)}"`);
+  return `{${parts.join(',')}}`;
+}
+
+function labelName(name: string): string {
+  const safe = name.replace(/[^a-zA-Z0-9_]/g, '_');
+  return /^[0-9]/.test(safe) || safe === '' ? `_${safe}` : safe;
+}
+
+function escapeValue(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
+}
+
+function numberText(value: number): string {
+  if (Number.isNaN(value)) return 'NaN';
+  if (value === Number.POSITIVE_INFINITY) return '+Inf';
+  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
+}
