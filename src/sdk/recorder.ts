@@ -63,10 +63,17 @@ export interface Recorder {
   now(): bigint;
 
   /** Resolves when everything recorded before the call is delivered, spooled or timed out. Never rejects. */
-  flush(options?: { timeoutMs?: number; written?: boolean }): Promise<DeliveryReport>;
+  flush(options?: FlushOptions): Promise<DeliveryReport>;
   /** The same, blocking the thread; for `exit` handlers. */
-  flushSync(options?: { timeoutMs?: number; written?: boolean }): DeliveryReport;
+  flushSync(options?: FlushOptions): DeliveryReport;
   report(): DeliveryReport;
+}
+
+export interface FlushOptions {
+  /** Default 10 s. */
+  readonly timeoutMs?: number;
+  /** What to wait for: the acknowledgement (default), then the collector's file exporters, then the collector's own end. */
+  readonly until?: 'delivered' | 'written' | 'ended';
 }
 
 export interface HistogramInput {

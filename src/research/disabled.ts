@@ -1,0 +1,78 @@
+// A runtime that does nothing, for `mode: 'disabled'` and OTEL_SDK_DISABLED: no worker, no file, no network.
+import {
+  createNoopMeter,
+  type LoggerProvider,
+  type MeterProvider,
+  ProxyTracerProvider,
+  type TracerProvider,
+} from '@opentelemetry/api';
+import type { DeliveryReport, Recorder } from '../sdk/recorder.ts';
+import type { ActiveRun, Runtime } from '../sdk/runtime.ts';
+import { findProjectDirectory } from '../semconv/local.ts';
+
+/** What is delivered where nothing was emitted. */
+export const NOTHING: DeliveryReport = {
+  emitted: 0,
+  delivered: 0,
+  pending: 0,
+  spooled: 0,
+  dropped: {},
+  written: undefined,
+  lastError: '',
+};
+
+/** True when the environment turns Kymo off. */
+export function disabledByEnvironment(env = process.env): boolean {
+  return env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true' || env.KYMO_MODE?.trim() === 'disabled';
+}
+
+export function disabledRuntime(): Runtime {
+  const runs: ActiveRun[] = [];
+  return {
+    version: '',
+    instanceId: '',
+    projectDirectory: findProjectDirectory(process.env, process.cwd()),
+    recorder: nullRecorder(),
+    runs,
+    addRun: run => {
+      runs.push(run);
+    },
+    removeRun: run => {
+      const at = runs.indexOf(run);
+      if (at >= 0) runs.splice(at, 1);
+    },
+    currentRun: () => runs.at(-1),
+    owningRun: () => runs.at(-1),
+    tracerProvider: () => TRACERS,
+    loggerProvider: () => LOGGERS,
+    meterProvider: () => METERS,
+    deliver: () => Promise.resolve(NOTHING),
+  };
+}
+
+const TRACERS: TracerProvider = new ProxyTracerProvider();
+const LOGGERS: LoggerProvider = { getLogger: () => ({ emit: () => undefined, enabled: () => false }) };
+const METERS: MeterProvider = { getMeter: () => createNoopMeter() };
+
+function nullRecorder(): Recorder {
+  return {
+    sender: '',
+    defineResource: () => 1,
+    defineScope: () => 1,
+    defineSeries: () => 1,
+    defineSpan: () => 0,
+    beginRow: () => undefined,
+    add: () => undefined,
+    addInteger: () => undefined,
+    endRow: () => undefined,
+    abortRow: () => undefined,
+    histogram: () => undefined,
+    record: () => undefined,
+    request: () => undefined,
+    drop: () => undefined,
+    now: () => BigInt(Date.now()) * 1_000_000n,
+    flush: () => Promise.resolve(NOTHING),
+    flushSync: () => NOTHING,
+    report: () => NOTHING,
+  };
+}

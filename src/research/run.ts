@@ -1,0 +1,260 @@
+// A run: everything one process says about one experiment, from `init` to `finish`.
+import type { Attributes } from '../otlp/model.ts';
+import type { DeliveryReport, ResourceId } from '../sdk/recorder.ts';
+import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
+import { GLOBAL_SCOPE, SCOPE } from '../semconv/names.ts';
+import { afterFinish } from './after-finish.ts';
+import { checkOptions, wrongType } from './checks.ts';
+import { Complaints } from './complaints.ts';
+import { exportRun, restoreRun } from './environment.ts';
+import { type Identity, type InitOptions, runResource } from './identity.ts';
+import { type RecordedChanges, type RecordedMap, recordedMap } from './record-map.ts';
+import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
+import { RowWriter } from './row-writer.ts';
+import { RunEvents, type RunState } from './run-events.ts';
+import { StepCounter } from './steps.ts';
+
+/** How often a run says that it lives; the collector takes it for crashed after six of them. */
+const HEARTBEAT_MS = 10_000;
+/** The instrumentation scope of what is logged to the run itself. */
+const OWN_SCOPE = 'kymo';
+
+const FINISH_STATES = ['finished', 'failed', 'crashed', 'killed'] as const;
+
+export interface FinishOptions {
+  /** Default: finished. */
+  readonly state?: (typeof FINISH_STATES)[number];
+}
+
+/** What `startRun` needs besides the identity. */
+export interface RunSettings {
+  readonly base: Attributes;
+  readonly config: InitOptions['config'] | undefined;
+  readonly modeFromName: boolean;
+  readonly complaints: 'strict' | 'print' | 'quiet';
+}
+
+/** Made by `init`. Its methods return at once, never wait for the network, and never throw for what happens outside. */
+export class Run implements ActiveRun, AsyncDisposable, Disposable {
+  readonly id: string;
+  /** The run's name for people; the id unless `init` was told one. */
+  readonly name: string;
+  readonly project: string;
+  /** Absolute path of the folder that the embedded collector writes the run to. It may not exist yet. */
+  readonly dir: string;
+  /** 1 for the first launch of this id, one more for each resume. */
+  readonly attempt: number;
+  /** @internal */
+  readonly resource: ResourceId;
+  /** @internal */
+  readonly resourceAttributes: Attributes;
+  /** @internal */
+  readonly complaints: Complaints;
+  /** @internal False for a run that does nothing. */
+  readonly enabled: boolean;
+
+  readonly #runtime: Runtime;
+  readonly #identity: Identity;
+  readonly #events: RunEvents;
+  readonly #modeFromName: boolean;
+  readonly #config: RecordedChanges;
+  readonly #summary: RecordedChanges;
+  readonly #steps = new Map<string, StepCounter>();
+  readonly #writers = new Map<string, RowWriter>();
+  readonly #own: RowWriter;
+  readonly #beforeFlush = new Set<() => void>();
+  #heartbeat: NodeJS.Timeout | undefined;
+  #changesAsked = false;
+  #ended = false;
+  #finishing: Promise<DeliveryReport> | undefined;
+
+  /** @internal Use `init`. */
+  constructor(runtime: Runtime, identity: Identity, settings: RunSettings) {
+    const { recorder } = runtime;
+    this.id = identity.id;
+    this.name = identity.name;
+    this.project = identity.project;
+    this.dir = identity.dir;
+    this.attempt = identity.attempt;
+    this.resourceAttributes = runResource(identity, settings.base);
+    this.resource = recorder.defineResource(this.resourceAttributes);
+    this.complaints = new Complaints(recorder, settings.complaints);
+    this.enabled = settings.complaints !== 'quiet';
+    this.#runtime = runtime;
+    this.#identity = identity;
+    this.#modeFromName = settings.modeFromName;
+    this.#events = new RunEvents(
+      recorder,
+      recorder.defineScope(this.resource, OWN_SCOPE, runtime.version, {}),
+    );
+    this.#config = recordedMap('run.config', this.#askForChanges);
+    this.#summary = recordedMap('run.summary', this.#askForChanges);
+    this.#own = this.writer(OWN_SCOPE, GLOBAL_SCOPE);
+    runtime.addRun(this);
+    this.#events.start(identity);
+    if (settings.config !== undefined) this.#config.map.update(settings.config);
+    this.#recordChanges();
+    if (!this.enabled) return;
+    exportRun(identity);
+    this.#heartbeat = setInterval(() => this.#events.heartbeat(), HEARTBEAT_MS);
+    this.#heartbeat.unref();
+  }
+
+  /**
+   * Writes one row: all values of one moment. The first row without a step has step 0; each further one counts on from the
+   * row before it, whichever way that got its step. A step may be lower than an earlier one.
+   *
+   * A value that is no number is dropped, counted and printed once per name (thrown when strict), the rest of the row is kept.
+   * Throws a TypeError when `row` or `options` is no object or an option is unknown.
+   */
+  log(row: Row, options?: LogOptions): void {
+    this.#own.log(row, options);
+  }
+
+  /**
+   * Writes one value. With a step, the run's step counter goes on from it; without one the point has no step, and readers
+   * count the points of the series. Bad values and steps: as for `log`.
+   */
+  scalar(name: string, value: unknown, options?: ScalarOptions): void {
+    this.#own.scalar(name, value, options);
+  }
+
+  /**
+   * Writes the distribution of many values: an array, a typed array or a tensor (anything with `dataSync`) of any shape.
+   * Values that are not finite are left out. Without a step it has the step of the row under way.
+   */
+  histogram(name: string, values: unknown, options?: HistogramOptions): void {
+    this.#own.histogram(name, values, options);
+  }
+
+  /**
+   * Hyperparameters. Read and set by attribute or index, also deep inside (`run.config.optimizer.lr = 1e-3`), or several at
+   * once with `update`. Changes are recorded together as soon as the event loop turns.
+   */
+  get config(): RecordedMap {
+    return this.#config.map;
+  }
+
+  /** Results of the run as a whole, such as the best accuracy. Works like `config`. */
+  get summary(): RecordedMap {
+    return this.#summary.map;
+  }
+
+  /** Commits a pending row and resolves when everything logged so far is delivered or in the spool. Never rejects. */
+  async flush(): Promise<DeliveryReport> {
+    this.#completeRows();
+    this.#recordChanges();
+    return this.#runtime.recorder.flush();
+  }
+
+  /**
+   * Ends the run and resolves when everything is delivered and written, within `KYMO_EXIT_TIMEOUT_MS`. Never rejects. Calling
+   * it again returns the first call's promise. Without it the run finishes when the process ends.
+   */
+  finish(options?: FinishOptions): Promise<DeliveryReport> {
+    if (options !== undefined) {
+      checkOptions('finish', options, ['state']);
+      if (options.state !== undefined && !FINISH_STATES.includes(options.state))
+        throw wrongType('finish({state})', `one of ${FINISH_STATES.join(', ')}`, options.state);
+    }
+    this.#end(options?.state ?? 'finished', undefined, undefined);
+    this.#finishing ??= this.#runtime.deliver();
+    return this.#finishing;
+  }
+
+  /** `await using run = init()`: finishes and waits. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.finish();
+  }
+
+  /** `using run = init()`: finishes; delivery goes on in the background and is waited for when the process ends. */
+  [Symbol.dispose](): void {
+    this.#end('finished', undefined, undefined);
+  }
+
+  /** @internal The runtime calls it while the process ends. */
+  onExit(outcome: ExitOutcome): void {
+    this.#end(outcome.state, outcome.exitCode, outcome.error);
+  }
+
+  /** @internal True once `finish` was called. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** @internal */
+  get runtime(): Runtime {
+    return this.#runtime;
+  }
+
+  /** @internal Where a logger of this name and scope writes its rows. Loggers of one scope share its step counter. */
+  writer(logger: string, scope: string): RowWriter {
+    const key = `${scope}\0${logger}`;
+    const known = this.#writers.get(key);
+    if (known !== undefined) return known;
+    const { recorder, version } = this.#runtime;
+    const attributes: Attributes = scope === GLOBAL_SCOPE ? {} : { [SCOPE]: scope };
+    const id = recorder.defineScope(this.resource, logger, logger === OWN_SCOPE ? version : '', attributes);
+    const writer = new RowWriter(recorder, id, this.steps(scope), this.complaints, {
+      modeFromName: this.#modeFromName,
+    });
+    if (this.#ended) writer.redirect(afterFinish(recorder, this.complaints, this.id));
+    this.#writers.set(key, writer);
+    return writer;
+  }
+
+  /** @internal */
+  steps(scope: string): StepCounter {
+    let steps = this.#steps.get(scope);
+    if (steps === undefined) {
+      steps = new StepCounter();
+      this.#steps.set(scope, steps);
+    }
+    return steps;
+  }
+
+  /** @internal `action` writes what has been held back; it runs before every flush and at the run's end. */
+  beforeFlush(action: () => void): void {
+    this.#beforeFlush.add(action);
+  }
+
+  /** @internal Processes started from now on belong to this run. */
+  exportToChildren(): void {
+    exportRun(this.#identity);
+  }
+
+  #completeRows(): void {
+    for (const action of this.#beforeFlush) action();
+    for (const writer of this.#writers.values()) writer.commit();
+  }
+
+  #askForChanges = (): void => {
+    if (this.#changesAsked || this.#ended) return;
+    this.#changesAsked = true;
+    queueMicrotask(() => this.#recordChanges());
+  };
+
+  #recordChanges(): void {
+    this.#changesAsked = false;
+    if (this.#ended) return;
+    const config = this.#config.take();
+    if (config !== undefined) this.#events.config(config);
+    const summary = this.#summary.take();
+    if (summary !== undefined) this.#events.summary(summary);
+  }
+
+  #end(state: RunState, exitCode: number | undefined, error: unknown): void {
+    if (this.#ended) return;
+    clearInterval(this.#heartbeat);
+    this.#completeRows();
+    this.#recordChanges();
+    this.#events.finish(state, exitCode, error);
+    this.#ended = true;
+    const nowhere = afterFinish(this.#runtime.recorder, this.complaints, this.id);
+    for (const writer of this.#writers.values()) writer.redirect(nowhere);
+    this.#runtime.removeRun(this);
+    restoreRun(this.id);
+    const outer = this.#runtime.currentRun();
+    if (outer instanceof Run) outer.exportToChildren();
+  }
+}

@@ -1,0 +1,88 @@
+// Gets everything out of the process alive: exit, uncaught errors, signals. Never changes how the process ends.
+import type { DeliveryReport } from './recorder.ts';
+
+/** A synchronous loop this long without a turn of the event loop gets its signals' default action back. */
+const LOOP_SILENCE_MS = 100;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export interface ExitHooks {
+  /** Record the end of open runs. */
+  ending(outcome: { state: 'finished' | 'failed' | 'killed'; exitCode: number; error: unknown }): void;
+  /** Deliver, bounded, blocking; and say what is left. */
+  deliver(): DeliveryReport;
+}
+
+/** Signal numbers as shells add them to 128. */
+const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+/**
+ * Signal handlers stand only while the event loop turns. Node runs them between turns, so inside a long synchronous loop a
+ * handler would only make the process ignore Ctrl-C: when a recording call sees that the loop has not turned for 100 ms it
+ * takes the handlers away (the default action kills at once, as without Kymo), and the next turn puts them back.
+ */
+export class ExitWatch {
+  private readonly hooks: ExitHooks;
+  private ended = false;
+  private error: unknown;
+  private failed = false;
+  private standing = false;
+  /** When the pending tick was asked for; 0 while none is pending. */
+  private tickAskedMs = 0;
+
+  constructor(hooks: ExitHooks) {
+    this.hooks = hooks;
+    process.on('exit', this.onExit);
+    process.on('uncaughtExceptionMonitor', this.onUncaught);
+    this.stand();
+  }
+
+  /** To be called by every recording call with the time it has read anyway. */
+  recording(nowMs: number): void {
+    if (this.tickAskedMs === 0) {
+      this.tickAskedMs = nowMs;
+      setImmediate(this.onTick).unref();
+    } else if (this.standing && nowMs - this.tickAskedMs > LOOP_SILENCE_MS) this.stepAside();
+  }
+
+  private readonly onTick = (): void => {
+    this.tickAskedMs = 0;
+    if (!this.standing && !this.ended) this.stand();
+  };
+
+  private readonly onUncaught = (error: unknown): void => {
+    this.failed = true;
+    this.error = error;
+  };
+
+  private readonly onExit = (code: number): void => {
+    if (this.ended) return;
+    this.stepAside();
+    this.end(code === 0 && !this.failed ? 'finished' : 'failed', code);
+  };
+
+  private readonly onSignal = (signal: NodeJS.Signals): void => {
+    const others = process.listeners(signal).some(listener => listener !== this.onSignal);
+    // Whoever else listens decides whether the process ends; if it does, the exit hook delivers.
+    if (others) return;
+    // From here on the default action stands again: a second Ctrl-C kills at once.
+    this.stepAside();
+    this.end('killed', 128 + SIGNAL_NUMBERS[signal as keyof typeof SIGNAL_NUMBERS]);
+    process.kill(process.pid, signal);
+  };
+
+  private end(state: 'finished' | 'failed' | 'killed', exitCode: number): void {
+    this.ended = true;
+    this.hooks.ending({ state, exitCode, error: this.error });
+    this.hooks.deliver();
+  }
+
+  private stand(): void {
+    this.standing = true;
+    for (const signal of SIGNALS) process.on(signal, this.onSignal);
+  }
+
+  private stepAside(): void {
+    this.standing = false;
+    for (const signal of SIGNALS) process.removeListener(signal, this.onSignal);
+  }
+}

@@ -1,0 +1,299 @@
+// The worker's link to the bundled collector: finds it or starts it, and holds the connection that tells it we live.
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import * as http from 'node:http';
+import { connect } from 'node:net';
+import { collectorKey, FORMAT_VERSION, type LocalPaths, localAddress, paths } from '../semconv/local.ts';
+import { diesWithUs } from './surroundings.ts';
+import type { Target } from './transport.ts';
+
+/** A collector takes some 100 ms to start; a loaded machine may need seconds. */
+const START_PATIENCE_MS = 15_000;
+const POLL_MS = 20;
+/** Between two collectors that this process starts; doubles each time. */
+const FIRST_RESPAWN_MS = 200;
+/** Starting again and again helps nobody: after each failure the next try waits twice as long, up to this. */
+const MAX_BACKOFF_MS = 30_000;
+const MAX_LINE_BYTES = 16_384;
+
+/** What `attach` answers with, first line. */
+interface Welcome {
+  readonly version: string;
+  readonly format?: number;
+  readonly journal: string;
+}
+
+export interface LinkOptions {
+  readonly projectDirectory: string;
+  readonly instanceId: string;
+  readonly run: string;
+  readonly onChange: () => void;
+  readonly onError: (reason: string) => void;
+}
+
+export class Link {
+  readonly paths: LocalPaths;
+  readonly key: string;
+  private readonly options: LinkOptions;
+  private readonly address: string;
+  private target: Target | undefined;
+  private connecting = false;
+  /** The collector that this process has started lives, as far as it knows. */
+  private starting = false;
+  private closed = false;
+  private retryAt = 0;
+  private backoffMs = 250;
+  private attached: http.ClientRequest | undefined;
+
+  constructor(options: LinkOptions) {
+    this.options = options;
+    this.paths = paths(options.projectDirectory);
+    this.key = collectorKey(this.paths.journal);
+    this.address = localAddress(this.key);
+  }
+
+  /** Where to send now; undefined while there is no collector. Asking is what makes it come (back). */
+  current(): Target | undefined {
+    if (this.target === undefined && !this.connecting && !this.closed && performance.now() >= this.retryAt)
+      void this.connect();
+    return this.target;
+  }
+
+  /** Resolves true once every local exporter has durably written what lies before the position. */
+  async written(position: number, timeoutMs: number): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    while (performance.now() < deadline && !this.closed) {
+      const left = Math.max(1, Math.round(deadline - performance.now()));
+      const answer = await this.get(
+        `/kymo/v1/progress?position=${position}&timeout_ms=${left}`,
+        left + 1_000,
+      );
+      if (answer.status === 200) {
+        const body = parseObject(answer.body);
+        if (body.reached === true) return true;
+        if (body.reached === false && performance.now() >= deadline) return false;
+      }
+      await new Promise(resolve => setTimeout(resolve, POLL_MS));
+    }
+    return false;
+  }
+
+  /** Says goodbye and, as its last client, waits until the collector has ended: for processes whose end would kill it. */
+  async leave(timeoutMs: number): Promise<void> {
+    const target = this.target;
+    if (target === undefined || target.kind !== 'local') return;
+    this.closed = true;
+    const deadline = performance.now() + timeoutMs;
+    const query = new URLSearchParams({ instance: this.options.instanceId });
+    const answer = await this.post(`/kymo/v1/detach?${query}`, target.token);
+    if (parseObject(answer.body).remaining !== 0) return;
+    while (performance.now() < deadline && (await answers(this.address)))
+      await new Promise(resolve => setTimeout(resolve, POLL_MS));
+  }
+
+  private async connect(): Promise<void> {
+    this.connecting = true;
+    try {
+      const deadline = performance.now() + START_PATIENCE_MS;
+      let spawnAt = 0;
+      let pauseMs = FIRST_RESPAWN_MS;
+      let reason = 'the collector did not start';
+      while (!this.closed && performance.now() < deadline) {
+        const result = await this.attach();
+        if (result.kind === 'attached') {
+          this.backoffMs = 250;
+          this.options.onChange();
+          return;
+        }
+        reason = result.reason;
+        if (result.kind === 'absent' && !this.starting && performance.now() >= spawnAt) {
+          this.spawnCollector();
+          // It may be killed before it answers: then another one is needed, but not one after the other at full speed.
+          spawnAt = performance.now() + pauseMs;
+          pauseMs *= 2;
+        }
+        await new Promise(resolve => setTimeout(resolve, POLL_MS));
+      }
+      this.fail(reason);
+    } catch (error) {
+      this.fail(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.connecting = false;
+    }
+  }
+
+  private fail(reason: string): void {
+    this.retryAt = performance.now() + this.backoffMs;
+    this.backoffMs = Math.min(this.backoffMs * 2, MAX_BACKOFF_MS);
+    this.options.onError(`the bundled collector cannot be reached (${reason}); see ${this.paths.log}`);
+  }
+
+  private attach(): Promise<{ kind: 'attached' } | { kind: 'absent' | 'not yet'; reason: string }> {
+    return new Promise(resolve => {
+      let token: string;
+      try {
+        token = readFileSync(this.paths.token, 'utf8').trim();
+      } catch (error) {
+        resolve({ kind: 'absent', reason: (error as Error).message });
+        return;
+      }
+      const { instanceId, run } = this.options;
+      const query = new URLSearchParams({ instance: instanceId, pid: String(process.pid), run });
+      const request = http.get({
+        socketPath: this.address,
+        path: `/kymo/v1/attach?${query}`,
+        host: 'localhost',
+        headers: { authorization: `Bearer ${token}` },
+        agent: false,
+      });
+      request.on('error', error => {
+        const { code } = error as NodeJS.ErrnoException;
+        const absent = code === 'ECONNREFUSED' || code === 'ENOENT';
+        resolve({ kind: absent ? 'absent' : 'not yet', reason: error.message });
+      });
+      request.on('response', response => {
+        if (response.statusCode !== 200) {
+          response.resume();
+          resolve({ kind: 'not yet', reason: `HTTP ${response.statusCode}` });
+          return;
+        }
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          if (this.attached === request || text.length > MAX_LINE_BYTES) return;
+          text += chunk;
+          const end = text.indexOf('\n');
+          if (end < 0) return;
+          const welcome = parseObject(text.slice(0, end)) as Partial<Welcome>;
+          if (welcome.format !== undefined && welcome.format !== FORMAT_VERSION) {
+            // An older or newer collector owns the journal: ask it to drain and go, then start ours.
+            request.destroy();
+            void this.post('/kymo/v1/stop', token);
+            resolve({ kind: 'not yet', reason: `a collector of format ${welcome.format} is running` });
+            return;
+          }
+          this.attached = request;
+          this.target = { kind: 'local', address: this.address, token };
+          resolve({ kind: 'attached' });
+        });
+        const gone = () => {
+          resolve({ kind: 'not yet', reason: 'the connection was closed' });
+          if (this.attached !== request) return;
+          this.attached = undefined;
+          this.target = undefined;
+          if (!this.closed) this.options.onChange();
+        };
+        response.on('end', gone);
+        response.on('error', gone);
+        response.on('close', gone);
+      });
+    });
+  }
+
+  private spawnCollector(): void {
+    mkdirSync(this.paths.root, { recursive: true, mode: 0o700 });
+    const log = openSync(this.paths.log, 'a', 0o600);
+    const script = import.meta.url.endsWith('.ts') ? '../cli/kymo.ts' : '../cli/kymo.js';
+    const child = spawn(
+      process.execPath,
+      [
+        new URL(script, import.meta.url).pathname,
+        'collector',
+        '--embedded',
+        '--directory',
+        this.options.projectDirectory,
+      ],
+      {
+        detached: true,
+        stdio: ['ignore', log, log],
+        cwd: this.options.projectDirectory,
+        env: collectorEnvironment(process.env),
+        windowsHide: true,
+      },
+    );
+    this.starting = true;
+    child.on('exit', () => {
+      this.starting = false;
+    });
+    child.on('error', error => {
+      this.starting = false;
+      this.options.onError(`the bundled collector cannot be started: ${error.message}`);
+    });
+    child.unref();
+    closeSync(log);
+  }
+
+  private get(path: string, timeoutMs: number): Promise<{ status: number; body: string }> {
+    const target = this.current();
+    if (target === undefined || target.kind !== 'local') return Promise.resolve({ status: 0, body: '' });
+    return exchange('GET', this.address, path, target.token, timeoutMs);
+  }
+
+  private post(path: string, token: string): Promise<{ status: number; body: string }> {
+    return exchange('POST', this.address, path, token, 5_000);
+  }
+}
+
+/** What the collector inherits: neither hooks for Node nor settings for OpenTelemetry, and a mark that makes register do nothing. */
+function collectorEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(env))
+    if (name !== 'NODE_OPTIONS' && !name.startsWith('OTEL_') && name !== 'KYMO_RUN_ID') own[name] = value;
+  own.KYMO_INTERNAL = '1';
+  // Whoever waits for its end shall not wait for clients that cannot come.
+  if (diesWithUs(env)) own.KYMO_COLLECTOR_LINGER_MS ??= '0';
+  return own;
+}
+
+function answers(address: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect({ path: address });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
+function exchange(
+  method: string,
+  socketPath: string,
+  path: string,
+  token: string,
+  timeoutMs: number,
+): Promise<{ status: number; body: string }> {
+  return new Promise(resolve => {
+    const request = http.request(
+      {
+        method,
+        socketPath,
+        path,
+        host: 'localhost',
+        headers: { authorization: `Bearer ${token}` },
+        agent: false,
+      },
+      response => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          if (body.length < MAX_LINE_BYTES * 16) body += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+        response.on('error', () => resolve({ status: 0, body: '' }));
+      },
+    );
+    request.setTimeout(timeoutMs, () => request.destroy());
+    request.on('error', () => resolve({ status: 0, body: '' }));
+    request.end();
+  });
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,182 @@
+// The worker thread: drains the ring, makes batches of it, delivers them, and answers flushes. Its loop never blocks.
+import { mkdirSync, writeSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+import { paths } from '../semconv/local.ts';
+import { Batcher } from './batcher.ts';
+import { Delivery } from './delivery.ts';
+import * as layout from './layout.ts';
+import { Link } from './link.ts';
+import { RingReader } from './ring-reader.ts';
+import { readSettings } from './settings.ts';
+import { Spool } from './spool.ts';
+import { drainOrphans } from './spool-orphans.ts';
+import { type Target, Transport } from './transport.ts';
+
+/** A batch is closed this long after its first record: few requests, and still well before the spool's 150 ms. */
+const LINGER_MS = 40;
+/** Slots read before the event loop gets its turn: some 10 ms of encoding. */
+const SLOTS_PER_TURN = 1 << 16;
+const POLL_MS = 5;
+/** After this long without a record the worker sleeps until it is woken. */
+const DROWSY_MS = 250;
+/** A flush that takes longer says what it waits for, first after this, then at this interval. */
+const FIRST_WORD_MS = 2_000;
+const NEXT_WORD_MS = 5_000;
+
+const args = workerData as layout.WorkerArguments;
+const settings = readSettings(process.env, () => undefined);
+const control = new Int32Array(args.control, 0, layout.CONTROL_WORDS);
+const counters = new Float64Array(args.control, layout.CONTROL_WORDS * 4, layout.COUNTERS);
+const errorArea = new Uint8Array(args.control, layout.CONTROL_BYTES - layout.ERROR_BYTES, layout.ERROR_BYTES);
+
+const link =
+  settings.endpoint === undefined
+    ? new Link({
+        projectDirectory: args.projectDirectory,
+        instanceId: args.instanceId,
+        run: process.env.KYMO_RUN_ID ?? '',
+        onChange: () => delivery.wake(),
+        onError: noteError,
+      })
+    : undefined;
+const endpointName = link === undefined ? settings.endpoint!.metrics : `local:${link.key}`;
+const spoolDirectory = paths(args.projectDirectory).spool;
+const transport = new Transport(settings);
+const delivery: Delivery = new Delivery({
+  transport,
+  spool: new Spool({
+    directory: spoolDirectory,
+    endpoint: endpointName,
+    instance: args.instanceId,
+    sender: args.sender,
+    run: process.env.KYMO_RUN_ID ?? '',
+    maxBytes: settings.maxSpoolBytes,
+  }),
+  target: currentTarget,
+  counters: {
+    delivered: items => {
+      counters[layout.DELIVERED]! += items;
+    },
+    dropped: (reason, items) => {
+      counters[layout.DROPPED + layout.DROP_REASONS.indexOf(reason)]! += items;
+    },
+    spooled: items => {
+      counters[layout.SPOOLED] = items;
+    },
+    error: noteError,
+  },
+  maxBatchBytes: settings.maxBatchBytes,
+});
+const numbers = { metrics: 0, logs: 0, traces: 0 };
+const batcher = new Batcher(args.baseUnixNano, settings.stepAs, batch => {
+  const key = `${args.instanceId}/${args.sender}/${batch.signal}/${++numbers[batch.signal]}`;
+  delivery.add({ ...batch, key });
+});
+const reader = new RingReader(args.control, args.ring, args.largePort);
+
+function currentTarget(): Target | undefined {
+  return link === undefined ? { kind: 'url', endpoint: settings.endpoint! } : link.current();
+}
+
+function noteError(text: string): void {
+  const bytes = Buffer.from(text).subarray(0, layout.ERROR_BYTES);
+  errorArea.set(bytes);
+  Atomics.store(control, layout.ERROR_LENGTH, bytes.length);
+}
+
+async function run(): Promise<never> {
+  // Nothing else holds this thread while it waits on shared memory.
+  setInterval(() => undefined, 2 ** 30);
+  Atomics.store(control, layout.WORKER_STATE, layout.WORKER_RUNNING);
+  currentTarget();
+  if (link === undefined) void drainOrphans(spoolDirectory, endpointName, settings, transport, currentTarget);
+  let quietSinceMs = performance.now();
+  let flushing = false;
+  for (;;) {
+    Atomics.add(control, layout.BEAT, 1);
+    const read = delivery.full ? 0 : reader.drain(batcher, SLOTS_PER_TURN);
+    const nowMs = performance.now();
+    if (read > 0) quietSinceMs = nowMs;
+    if (nowMs - batcher.oldestMs >= LINGER_MS) batcher.close();
+    delivery.tick(nowMs);
+    if (!flushing && flushWanted()) {
+      flushing = true;
+      void flush().finally(() => {
+        flushing = false;
+      });
+    }
+    if (read >= SLOTS_PER_TURN) await new Promise(resolve => setImmediate(resolve));
+    else if (nowMs - quietSinceMs > DROWSY_MS && batcher.empty && !flushing) await sleep();
+    else await new Promise(resolve => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Until the caller records something, asks for a flush, or (while something is undelivered) it is time to look again. */
+async function sleep(): Promise<void> {
+  Atomics.store(control, layout.SLEEPING, 1);
+  if (!reader.empty || flushWanted()) {
+    Atomics.store(control, layout.SLEEPING, 0);
+    return;
+  }
+  const woken = delivery.idle
+    ? Atomics.waitAsync(control, layout.SLEEPING, 1)
+    : Atomics.waitAsync(control, layout.SLEEPING, 1, 100);
+  await woken.value;
+  Atomics.store(control, layout.SLEEPING, 0);
+}
+
+function flushWanted(): boolean {
+  return Atomics.load(control, layout.FLUSH_WANTED) !== Atomics.load(control, layout.FLUSH_DONE);
+}
+
+async function flush(): Promise<void> {
+  const number = Atomics.load(control, layout.FLUSH_WANTED);
+  const deadline = performance.now() + Atomics.load(control, layout.FLUSH_TIMEOUT_MS);
+  const until = Atomics.load(control, layout.FLUSH_UNTIL);
+  let words = sayWhatWeWaitFor('the collector to take the rest', FIRST_WORD_MS);
+  try {
+    while (!reader.empty && performance.now() < deadline) {
+      if (!delivery.full) reader.drain(batcher, SLOTS_PER_TURN);
+      await new Promise(resolve => setImmediate(resolve));
+    }
+    batcher.close();
+    const settled = await delivery.settled(Math.max(0, deadline - performance.now()));
+    let written = layout.WRITTEN_UNKNOWN;
+    if (!settled) {
+      const lost = delivery.spoolAll();
+      if (lost > 0) noteError(`${lost} items found no room in the spool`);
+    } else if (until >= layout.UNTIL_WRITTEN && link !== undefined && delivery.lastPosition !== undefined) {
+      words.stop();
+      words = sayWhatWeWaitFor('the collector to write the files', FIRST_WORD_MS);
+      const left = Math.max(1, deadline - performance.now());
+      written = (await link.written(delivery.lastPosition, left)) ? layout.WRITTEN_YES : layout.WRITTEN_NO;
+    }
+    Atomics.store(control, layout.WRITTEN, written);
+    if (until === layout.UNTIL_ENDED && link !== undefined) {
+      words.stop();
+      words = sayWhatWeWaitFor('the collector to end', FIRST_WORD_MS);
+      await link.leave(Math.max(1, deadline - performance.now()));
+    }
+  } catch (error) {
+    noteError(error instanceof Error ? error.message : String(error));
+  } finally {
+    words.stop();
+    Atomics.store(control, layout.FLUSH_DONE, number);
+    Atomics.notify(control, layout.FLUSH_DONE);
+  }
+}
+
+function sayWhatWeWaitFor(what: string, afterMs: number): { stop(): void } {
+  if (settings.quiet) return { stop: () => undefined };
+  const startedMs = performance.now();
+  let timer = setTimeout(say, afterMs);
+  function say(): void {
+    const seconds = Math.round((performance.now() - startedMs) / 1000);
+    writeSync(2, `kymo: waiting for ${what} (${seconds} s)\n`);
+    timer = setTimeout(say, NEXT_WORD_MS);
+  }
+  return { stop: () => clearTimeout(timer) };
+}
+
+mkdirSync(paths(args.projectDirectory).root, { recursive: true, mode: 0o700 });
+void run();
