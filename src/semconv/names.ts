@@ -53,6 +53,9 @@ export const EVENT_RUN_SUMMARY = 'kymo.run.summary';
 export const EVENT_MEDIA = 'kymo.media';
 export const EVENT_ARTIFACT = 'kymo.artifact';
 export const EVENT_ROLLOUT = 'kymo.rollout';
+export const EVENT_EVALUATION = 'gen_ai.evaluation.result';
+/** How a metric is to be read: step axis and summary of names that match a pattern. */
+export const EVENT_METRIC = 'kymo.metric.definition';
 export const EVENT_EXCEPTION = 'exception';
 export const RUN_STATE = 'kymo.run.state';
 export const RUN_CONFIG = 'kymo.run.config';
@@ -61,6 +64,64 @@ export const EXIT_CODE = 'process.exit.code';
 /** On finish and heartbeat: how many points, logs and spans the process emitted and what it dropped, by reason (maps). */
 export const RUN_EMITTED = 'kymo.run.emitted';
 export const RUN_DROPPED = 'kymo.run.dropped';
+
+/** Media and artifacts: bytes in one record, or in several chunks that are whole only together. */
+export const MEDIA_NAME = 'kymo.media.name';
+export const MEDIA_KIND = 'kymo.media.kind';
+export const MEDIA_MIME_TYPE = 'kymo.media.mime_type';
+export const MEDIA_SHA256 = 'kymo.media.sha256';
+export const MEDIA_SIZE = 'kymo.media.size';
+export const MEDIA_WIDTH = 'kymo.media.width';
+export const MEDIA_HEIGHT = 'kymo.media.height';
+export const MEDIA_FRAMES = 'kymo.media.frames';
+export const MEDIA_FPS = 'kymo.media.fps';
+export const MEDIA_CAPTION = 'kymo.media.caption';
+export const MEDIA_CONTENT = 'kymo.media.content';
+export const MEDIA_CHUNK_INDEX = 'kymo.media.chunk.index';
+export const MEDIA_CHUNK_COUNT = 'kymo.media.chunk.count';
+/** Further facts about one piece of media that its kind defines (columns of a table, colours of a quiver), as a map. */
+export const MEDIA_METADATA = 'kymo.media.metadata';
+export const MEDIA_KINDS = [
+  'image',
+  'video',
+  'audio',
+  'vector_field',
+  'trajectories',
+  'point_cloud',
+  'table',
+  'html',
+  'text',
+] as const;
+export const ARTIFACT_NAME = 'kymo.artifact.name';
+export const ARTIFACT_TYPE = 'kymo.artifact.type';
+export const ARTIFACT_URI = 'kymo.artifact.uri';
+/** Path of one file inside an artifact that is a folder; one event per file, all with the artifact's name and version. */
+export const ARTIFACT_PATH = 'kymo.artifact.path';
+export const ARTIFACT_SHA256 = 'kymo.artifact.sha256';
+export const ARTIFACT_SIZE = 'kymo.artifact.size';
+export const ARTIFACT_ALIASES = 'kymo.artifact.aliases';
+export const ARTIFACT_METADATA = 'kymo.artifact.metadata';
+export const ARTIFACT_BEST = 'kymo.artifact.best';
+export const ARTIFACT_CONTENT = 'kymo.artifact.content';
+export const ARTIFACT_CHUNK_INDEX = 'kymo.artifact.chunk.index';
+export const ARTIFACT_CHUNK_COUNT = 'kymo.artifact.chunk.count';
+
+/** Rollouts, shaped as OpenTelemetry's gen_ai conventions have messages and evaluations. */
+export const ROLLOUT_ID = 'kymo.rollout.id';
+export const GEN_AI_INPUT_MESSAGES = 'gen_ai.input.messages';
+export const GEN_AI_OUTPUT_MESSAGES = 'gen_ai.output.messages';
+export const EVALUATION_NAME = 'gen_ai.evaluation.name';
+export const EVALUATION_SCORE = 'gen_ai.evaluation.score.value';
+/** A scalar beside each reward of a rollout: `rewards/<name>`. */
+export const REWARDS_PREFIX = 'rewards/';
+
+/** With `traceOnError`: what the failed call was given, redacted and capped. */
+export const CALL_ARGUMENTS = 'kymo.call.arguments';
+
+/** Of a metric definition event. */
+export const METRIC_PATTERN = 'kymo.metric.pattern';
+export const METRIC_STEP_METRIC = 'kymo.metric.step_metric';
+export const METRIC_SUMMARY = 'kymo.metric.summary';
 
 export const EXCEPTION_TYPE = 'exception.type';
 export const EXCEPTION_MESSAGE = 'exception.message';
