@@ -19,4 +19,6 @@ export default {
     ],
   },
   maxWorkers: 2,
+  // A limit for hangs, not a measure of speed: the machine may be busy.
+  testTimeout: 60_000,
 };

@@ -55,6 +55,10 @@ const recentReturns: number[] = [];
 const startedAt = performance.now();
 const elapsedSeconds = () => (performance.now() - startedAt) / 1_000;
 
+const limit = Number.isFinite(options.updates)
+  ? ` of ${options.updates} updates`
+  : ` of ${options.seconds} s`;
+
 log.info('training starts', { seconds: options.seconds, seed: options.seed });
 let update = 0;
 let solved = false;
@@ -100,11 +104,11 @@ do {
   curves.valueLoss.add(statistics.valueLoss);
   curves.entropy.add(statistics.entropy);
   progress.show(
-    `${elapsedSeconds().toFixed(0).padStart(3)} s of ${options.seconds} s  update ${update}  steps ${step}  ` +
+    `${elapsedSeconds().toFixed(0).padStart(3)} s${limit}  update ${update}  steps ${step}  ` +
       `return ${meanReturn.toFixed(1).padStart(5)}  ${sparkline(curves.return.values, 24)}`,
   );
   await nextTurn(); // lets Ctrl-C in
-} while (elapsedSeconds() < options.seconds);
+} while (update < options.updates && elapsedSeconds() < options.seconds);
 
 evaluateAgent(players.stepsPlayed);
 log.info('training ends', { updates: update, steps: players.stepsPlayed, return: curves.return.last });
