@@ -55,9 +55,9 @@ const recentReturns: number[] = [];
 const startedAt = performance.now();
 const elapsedSeconds = () => (performance.now() - startedAt) / 1_000;
 
-const limit = Number.isFinite(options.updates)
-  ? ` of ${options.updates} updates`
-  : ` of ${options.seconds} s`;
+const counted = Number.isFinite(options.updates);
+const ofSeconds = counted ? '' : ` of ${options.seconds} s`;
+const ofUpdates = counted ? ` of ${options.updates}` : '';
 
 log.info('training starts', { seconds: options.seconds, seed: options.seed });
 let update = 0;
@@ -104,7 +104,7 @@ do {
   curves.valueLoss.add(statistics.valueLoss);
   curves.entropy.add(statistics.entropy);
   progress.show(
-    `${elapsedSeconds().toFixed(0).padStart(3)} s${limit}  update ${update}  steps ${step}  ` +
+    `${elapsedSeconds().toFixed(0).padStart(3)} s${ofSeconds}  update ${update}${ofUpdates}  steps ${step}  ` +
       `return ${meanReturn.toFixed(1).padStart(5)}  ${sparkline(curves.return.values, 24)}`,
   );
   await nextTurn(); // lets Ctrl-C in
