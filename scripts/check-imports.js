@@ -17,10 +17,11 @@ const ALLOWED = {
   // The public entry points: files directly in src/.
   entry: ['semconv', 'sdk', 'research'],
 };
-/** Packages that only these parts (or files) may import at all. */
+/** Packages that only these parts (or files) may import at all; `lazily` ones only while they run (`require`, `import()`). */
 const PACKAGES = [
   { name: /^@grpc\//, parts: ['collector'] },
-  { name: /^(yaml|zod)(\/|$)/, parts: ['collector', 'cli'] },
+  { name: /^yaml(\/|$)/, parts: ['collector', 'cli'], lazily: ['research'] },
+  { name: /^zod(\/|$)/, parts: ['collector', 'cli'] },
   { name: /^@tensorflow\//, parts: ['history', 'sdk'] },
 ];
 /** What loads with `import 'kymo'`: only these packages may be imported statically from there. */
@@ -33,7 +34,7 @@ const files = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: t
 
 for (const file of files) {
   const from = partOf(file);
-  for (const { specifier, typeOnly, line } of importsOf(file)) {
+  for (const { specifier, typeOnly, line, lazy } of [...importsOf(file), ...lazyImportsOf(file)]) {
     const where = `${relative(root, file)}:${line}`;
     if (specifier.startsWith('.')) {
       const to = partOf(resolve(dirname(file), specifier));
@@ -42,7 +43,11 @@ for (const file of files) {
       continue;
     }
     for (const rule of PACKAGES)
-      if (!typeOnly && rule.name.test(specifier) && !rule.parts.includes(from))
+      if (
+        !typeOnly &&
+        rule.name.test(specifier) &&
+        ![...rule.parts, ...(lazy ? (rule.lazily ?? []) : [])].includes(from)
+      )
         problems.push(`${where}: only ${rule.parts.join(', ')} may import ${specifier}`);
   }
 }
@@ -71,6 +76,18 @@ function importsOf(file) {
     found.push({ specifier: match[2], typeOnly: match[1] !== undefined || onlyTypes, line });
   }
   return found;
+}
+
+/** What is loaded while the program runs. `typeof import('…')` is a type and loads nothing. */
+function lazyImportsOf(file) {
+  const text = readFileSync(file, 'utf8');
+  const pattern = /(?<!typeof )\b(?:require|import)\(\s*['"]([^'"]+)['"]\s*\)/g;
+  return [...text.matchAll(pattern)].map(match => ({
+    specifier: match[1],
+    typeOnly: false,
+    lazy: true,
+    line: text.slice(0, match.index).split('\n').length,
+  }));
 }
 
 /** Follows static imports from the public entry: nothing heavy may load with it. */

@@ -23,6 +23,8 @@ const PREPARE_TIMEOUT_MS = 15 * 60_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const peersFolder = path.join(root, 'test', 'interop');
+/** Peers that stand elsewhere, by the name that tests call them. */
+const OTHER_PEERS = { 'example-go': path.join(root, 'examples', 'other-languages', 'go') };
 const cache = path.resolve(
   process.env.KYMO_INTEROP_CACHE || path.join(os.homedir(), '.cache', 'kymo-interop'),
 );
@@ -53,8 +55,8 @@ function take(option) {
 
 function prepareAll() {
   const prepared = {};
-  for (const name of fs.readdirSync(peersFolder).sort()) {
-    const folder = path.join(peersFolder, name);
+  for (const name of [...fs.readdirSync(peersFolder), ...Object.keys(OTHER_PEERS)].sort()) {
+    const folder = OTHER_PEERS[name] ?? path.join(peersFolder, name);
     const prepare = recipeFor(folder);
     if (prepare === undefined || !isWanted(name)) continue;
     try {
@@ -79,6 +81,12 @@ function isWanted(name) {
     folders.some(folder => pattern.includes(folder) || folder.includes(pattern)),
   );
   if (named.length === 0 || named.length < patterns.length) return true;
+  // The examples' tests use what otel-python needs, and a program of their own.
+  if (
+    ['otel-python', 'example-go'].includes(name) &&
+    named.some(pattern => 'other-languages'.includes(pattern))
+  )
+    return true;
   // The upstream Collector's tests use telemetrygen too.
   if (name === 'telemetrygen' && named.some(pattern => 'upstream-collector'.includes(pattern))) return true;
   return named.some(pattern => pattern.includes(name) || name.includes(pattern));

@@ -1,4 +1,6 @@
 // `node --require kymo/register train.js` (or --import): a run begins before the script does, and ends with the process.
+import './semconv/require-node.ts';
+
 import { createRequire } from 'node:module';
 import { init } from './research/init.ts';
 

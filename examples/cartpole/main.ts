@@ -122,7 +122,7 @@ ${table(Object.values(curves))}
 ${update} updates, ${players.stepsPlayed} steps of the cart, ${elapsedSeconds().toFixed(0)} s; an episode ends at ${MAX_EPISODE_STEPS} steps.
 Everything measured is in ${folder}
 
-  npx kymo status
+  npx kymo status                   (while a run goes on, from another terminal)
   tensorboard --logdir ${path.dirname(folder)}        (pip install tensorboard)
 `);
 

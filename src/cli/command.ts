@@ -1,7 +1,7 @@
 // What a command of `kymo` is, and how its arguments are read and its mistakes told.
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { didYouMean } from '../collector/config/problem.ts';
-import { printable } from '../collector/telemetry/printable.ts';
+import { printable } from '../semconv/printable.ts';
 
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;

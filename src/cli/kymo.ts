@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command line: finds the command, runs it, turns what went wrong into a line and an exit code.
-import { enableCompileCache } from 'node:module';
+import * as nodeModule from 'node:module';
+import { nodeTooOld } from '../semconv/node-version.ts';
 import type { Command } from './command.ts';
 
 /** Each is loaded only when it is asked for: `kymo --version` reads no YAML and opens no gRPC. */
@@ -22,7 +23,7 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     load: async () => (await import('./replay-command.ts')).replayCommand,
   },
   spool: {
-    summary: 'Show what waits on disk to be delivered',
+    summary: 'Show or deliver what waits on disk',
     load: async () => (await import('./spool-command.ts')).spoolCommand,
   },
   env: {
@@ -36,7 +37,12 @@ void main(process.argv.slice(2)).then(code => {
 });
 
 async function main(args: readonly string[]): Promise<number> {
-  enableCompileCache();
+  const problem = nodeTooOld();
+  if (problem !== undefined) {
+    process.stderr.write(`${problem}\n`);
+    return 1;
+  }
+  nodeModule.enableCompileCache();
   endWithReader();
   const [name, ...rest] = args;
   if (name === '--version' || name === '-v' || name === 'version') {

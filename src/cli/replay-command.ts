@@ -7,7 +7,7 @@ import type { CollectorConfig } from '../collector/config/config.ts';
 import { loadConfig } from '../collector/config/load.ts';
 import { didYouMean, formatProblem } from '../collector/config/problem.ts';
 import { loadEmbeddedConfig } from '../collector/embedded.ts';
-import { exporterContext } from '../collector/exporter-runners.ts';
+import { createExporter, exporterContext } from '../collector/exporter-runners.ts';
 import { replay } from '../collector/feed/replay.ts';
 import { openJournalReader } from '../collector/journal/reader.ts';
 import { createLogger } from '../collector/telemetry/logger.ts';
@@ -86,7 +86,7 @@ of their own, so that a collector which is running is not disturbed; exporters t
       );
       const report = await replay({
         source,
-        exporter: exporter.type.create(context, settings),
+        exporter: createExporter({ ...exporter, settings }, context),
         runIds: new Set(values.run),
       });
       const { metrics, logs, traces } = report.items;

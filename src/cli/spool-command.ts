@@ -1,28 +1,31 @@
 // `kymo spool`: what processes left on disk because no collector took it yet.
 import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { claimOf, isSpoolName, processLives, readSpoolFile } from '../otlp/spool-file.ts';
+import { join, resolve } from 'node:path';
+import { parseDurationMs } from '../collector/config/values.ts';
+import { isSpoolName, ownerLives, readSpoolFile } from '../otlp/spool-file.ts';
 import { findProjectDirectory, paths } from '../semconv/local.ts';
-import { type Command, EXIT_OK, print, readArguments, table, UsageError } from './command.ts';
+import { type Command, EXIT_FAILED, EXIT_OK, print, readArguments, table, UsageError } from './command.ts';
+import { drainSpoolFolder } from './spool-drain.ts';
 
 export const spoolCommand: Command = {
   help: `Usage: kymo spool list [--directory DIR] [--json]
+       kymo spool drain [--directory DIR] [--timeout 60s]
 
-Lists the batches of this project folder that no collector has acknowledged yet: file, run, collector it waits for,
-batches, bytes, age, and whether its process still lives. They are delivered by the next process that logs in the
-same folder, or by the next collector that runs there.
+list   Lists the batches of this project folder that no collector has acknowledged yet: file, run, collector it waits
+       for, batches, bytes, age, and whether its process still lives. They are delivered by the next process that logs
+       in the same folder, or by the next collector that runs there.
+drain  Delivers them now: to the folder's own collector, which is started if none runs, or to the URL that they wait
+       for, with the headers and certificates that the environment names. What living processes have there is left to
+       them. Exit code 1 when something is left.
 
   --directory DIR  Project folder (default: the one of the working directory)
-  --json           One JSON array instead of text`,
+  --json           One JSON array instead of text
+  --timeout TIME   Longest wait (default 60s)`,
 
   async run(args) {
     const [subcommand, ...rest] = args;
-    if (subcommand === 'drain') {
-      throw new UsageError(
-        'drain is not built yet: start a process that logs in this folder, which drains it',
-      );
-    }
-    if (subcommand !== 'list') throw new UsageError('kymo spool list is what there is');
+    if (subcommand === 'drain') return drain(rest);
+    if (subcommand !== 'list') throw new UsageError('kymo spool list and kymo spool drain are what there is');
     const { values } = readArguments(rest, { directory: { type: 'string' }, json: { type: 'boolean' } });
     const project = values.directory ?? findProjectDirectory(process.env, process.cwd());
     const { spool } = paths(project);
@@ -51,6 +54,18 @@ same folder, or by the next collector that runs there.
   },
 };
 
+async function drain(args: readonly string[]): Promise<number> {
+  const { values } = readArguments(args, {
+    directory: { type: 'string' },
+    timeout: { type: 'string', default: '60s' },
+  });
+  const timeoutMs = parseDurationMs(values.timeout);
+  if (timeoutMs === undefined) throw new UsageError('--timeout is not a duration: write 60s or 5m');
+  const project = resolve(values.directory ?? findProjectDirectory(process.env, process.cwd()));
+  const left = await drainSpoolFolder(project, timeoutMs, print);
+  return left > 0 ? EXIT_FAILED : EXIT_OK;
+}
+
 function describeFile(directory: string, name: string) {
   const path = join(directory, name);
   const stat = statSync(path);
@@ -63,7 +78,7 @@ function describeFile(directory: string, name: string) {
     damaged: file?.damaged ?? 0,
     bytes: stat.size,
     ageMs: Math.max(0, Date.now() - stat.mtimeMs),
-    living: file !== undefined && processLives(claimOf(name) ?? file.header.pid),
+    living: file !== undefined && ownerLives(name, file.header),
   };
 }
 

@@ -64,6 +64,7 @@ export function describeStatus(status: CollectorStatus): string[] {
         ? `missed ${bytes(exporter.missedBytes)} that were deleted before it read them`
         : '',
       exporter.quarantinedBatches > 0 ? `${exporter.quarantinedBatches} requests in quarantine` : '',
+      exporter.media.events > 0 ? `media ${exporter.media.events}, ${bytes(exporter.media.bytes)}` : '',
       counts(exporter.dropped) === '' ? '' : `dropped: ${counts(exporter.dropped)}`,
       exporter.lastError === undefined ? '' : `last error: ${exporter.lastError}`,
     ].filter(note => note !== '');

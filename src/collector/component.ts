@@ -127,6 +127,8 @@ export interface ExporterType<S extends z.ZodType = z.ZodType> {
   readonly stability: Stability;
   /** A sink whose files are the run's canonical record or part of it: `finish()` waits for its cursor. */
   readonly local: boolean;
+  /** Sends `batch.bytes` on as they came: it cannot be given a part of a request, so it takes no `scopes`. */
+  readonly forwards?: true;
   readonly config: S;
   create(context: ExporterContext, config: z.infer<S>): Exporter;
 }

@@ -1,11 +1,12 @@
 // The collector that the SDK starts by itself: shared by the processes of one project folder, gone when the last of them has.
 import { existsSync, mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SIGNALS, type Signal } from '../otlp/model.ts';
 import { environmentValue } from '../semconv/env.ts';
 import { type Environment, PROJECT_FOLDER, paths } from '../semconv/local.ts';
 import { COMPONENTS } from './components.ts';
+import { loadExporterType } from './config/exporter-module.ts';
 import { type Loaded, loadConfig } from './config/load.ts';
 import { formatProblem } from './config/problem.ts';
 import { type Collector, CollectorRunningError, startCollector } from './service.ts';
@@ -19,7 +20,7 @@ export interface EmbeddedOptions {
 }
 
 const DEFAULT_CONFIG = fileURLToPath(new URL('../../collector-config/default.yaml', import.meta.url));
-/** Nobody came: whoever started it died before it was ready. */
+/** Nobody has come so far: whoever started it gets this long, while it lives. */
 const UNUSED_MS = 15_000;
 const DEFAULT_LINGER_MS = 2_000;
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
@@ -87,31 +88,48 @@ export function loadEmbeddedConfig(env: Environment, project: string): Loaded {
   }
   if (named === undefined) return loadConfig({ ...common, sources: [DEFAULT_CONFIG], env });
   // Read as a source of that name, so that what is wrong with it is told of the variable.
-  const source = { ...env, KYMO_EXPORTERS: configOfExporters(named) };
+  const source = { ...env, KYMO_EXPORTERS: configOfExporters(named, project) };
   return loadConfig({ ...common, sources: ['env:KYMO_EXPORTERS'], env: source });
 }
 
 /** A configuration with these exporters at their defaults; each gets the signals that it takes. */
-function configOfExporters(named: string): string {
-  const ids = named
-    .split(',')
-    .map(id => id.trim())
-    .filter(id => id !== '');
-  const takes = (id: string, signal: Signal): boolean => {
-    const type = id.split('/')[0] ?? id;
-    const known = COMPONENTS.exporters.find(one => one.type === type || one.aliases?.includes(type) === true);
-    return known === undefined || known.signals.includes(signal);
-  };
-  const pipelines: Record<string, unknown> = {};
-  for (const signal of SIGNALS) {
-    const exporters = [...new Set(ids)].filter(id => takes(id, signal));
-    if (exporters.length > 0) pipelines[signal] = { receivers: ['local'], exporters };
+function configOfExporters(named: string, project: string): string {
+  const pipelines: Record<string, { receivers: string[]; exporters: string[] }> = {};
+  const exporters: Record<string, unknown> = {};
+  for (const text of named.split(',')) {
+    const exporter = namedExporter(text.trim(), project);
+    if (exporter === undefined || Object.hasOwn(exporters, exporter.id)) continue;
+    exporters[exporter.id] = exporter.settings;
+    for (const signal of exporter.signals) {
+      pipelines[signal] ??= { receivers: ['local'], exporters: [] };
+      pipelines[signal].exporters.push(exporter.id);
+    }
   }
-  return JSON.stringify({
-    receivers: { local: null },
-    exporters: Object.fromEntries(ids.map(id => [id, null])),
-    service: { pipelines },
-  });
+  return JSON.stringify({ receivers: { local: null }, exporters, service: { pipelines } });
+}
+
+/** An id, or the path of a module with an exporter (`./my-exporter.js`, from the project folder on). Checked with the rest. */
+function namedExporter(
+  text: string,
+  project: string,
+): { readonly id: string; readonly settings: unknown; readonly signals: readonly Signal[] } | undefined {
+  if (text === '') return undefined;
+  if (/^\.{0,2}[/\\]|\.[cm]?[jt]s$/.test(text)) {
+    const id = basename(text)
+      .replace(/\.[^.]*$/, '')
+      .replace(/[^0-9a-zA-Z]+/g, '_')
+      .replace(/^[^a-zA-Z]+/, '');
+    const type = id === '' ? 'exporter' : id;
+    const loaded = loadExporterType(text, type, project);
+    return {
+      id: type,
+      settings: { module: text },
+      signals: 'type' in loaded ? loaded.type.signals : SIGNALS,
+    };
+  }
+  const type = text.split('/')[0] ?? text;
+  const known = COMPONENTS.exporters.find(one => one.type === type || one.aliases?.includes(type) === true);
+  return { id: text, settings: null, signals: known?.signals ?? SIGNALS };
 }
 
 /** The folder is nobody's to commit. */
@@ -153,6 +171,7 @@ async function untilUnused(
   logger: RootLogger,
 ): Promise<void> {
   const startedAt = Date.now();
+  const starter = process.ppid;
   let idleSince: number | undefined;
   let written = 0;
   let movedAt = Date.now();
@@ -165,7 +184,9 @@ async function untilUnused(
     }
     idleSince ??= now;
     if (collector.departing() > 0 || now - idleSince < linger) continue;
-    if (collector.attachments() === 0 && now - startedAt < UNUSED_MS) continue;
+    // Of several that start at once, a late one may come up when the others' work is done already.
+    const isAwaited = now - startedAt < UNUSED_MS && process.ppid === starter;
+    if (collector.attachments() === 0 && isAwaited) continue;
     if ((await collector.drainSpool()) > 0 || (await collector.missAbsent())) continue;
     const behind = collector.exporters.filter(
       ({ runner }) => runner.stats().committed < collector.journal.end,

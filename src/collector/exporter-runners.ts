@@ -4,16 +4,15 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { machineId } from '../semconv/local.ts';
 import type { Exporter, ExporterContext } from './component.ts';
-import type { CollectorConfig } from './config/config.ts';
+import type { ConfiguredExporter } from './config/config.ts';
 import { CursorStore, exporterFolder } from './feed/cursor-store.ts';
 import type { Feed } from './feed/feed.ts';
 import { Quarantine } from './feed/quarantine.ts';
 import { ExporterRunner } from './feed/runner.ts';
+import { scopedExporter } from './feed/scoped.ts';
 import type { Journal } from './journal/journal.ts';
 import type { RootLogger } from './telemetry/logger.ts';
 import type { Registry } from './telemetry/metrics.ts';
-
-type ConfiguredExporter = CollectorConfig['exporters'][number];
 
 export interface RunningExporter {
   readonly id: string;
@@ -38,20 +37,34 @@ const MAX_WRITER_HOST_CHARACTERS = 15;
 
 export function makeRunners(options: RunnersOptions): RunningExporter[] {
   const { exporters, journal } = options;
-  // Without a canonical record nothing could be rebuilt: then the journal waits for everybody.
-  const hasRecord = exporters.some(exporter => exporter.type.type === CANONICAL_TYPE);
-  return exporters.map(({ id, type, settings, takes }) => {
+  // Without a canonical record nothing could be rebuilt: then the journal waits for everybody. One with a route lacks the rest.
+  const isRecord = ({ type, scopes }: ConfiguredExporter) =>
+    type.type === CANONICAL_TYPE && scopes === undefined;
+  const hasRecord = exporters.some(isRecord);
+  return exporters.map(exporter => {
+    const { id, type, takes } = exporter;
     const context = exporterContext(options, id, writerId(journal.id));
     return {
       id,
       type: type.type,
       local: type.local,
-      runner: makeRunner(options, id, () => type.create(context, settings), {
+      runner: makeRunner(options, id, () => createExporter(exporter, context), {
         signals: [...takes],
-        canonical: !hasRecord || type.type === CANONICAL_TYPE,
+        canonical: !hasRecord || isRecord(exporter),
       }),
     };
   });
+}
+
+/** An instance of a configured exporter, behind its route. */
+export function createExporter(
+  { type, settings, scopes }: Pick<ConfiguredExporter, 'type' | 'settings' | 'scopes'>,
+  context: ExporterContext,
+): Exporter {
+  // Somebody may have removed it since the last start.
+  mkdirSync(context.stateDirectory, { recursive: true });
+  const exporter = type.create(context, settings);
+  return scopes === undefined ? exporter : scopedExporter(exporter, scopes);
 }
 
 /** A runner for anything that reads the journal under a cursor of its own. */

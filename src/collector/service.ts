@@ -1,5 +1,5 @@
 // Assembles a collector from a checked configuration: journal, exporters, local endpoint, receivers; and takes it apart again.
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SIGNALS } from '../otlp/model.ts';
 import { processLives } from '../otlp/spool-file.ts';
@@ -175,7 +175,10 @@ class CollectorService implements Collector {
     await this.#startExporters();
     await this.drainSpool();
     await this.#startReceivers();
-    this.#look = setInterval(() => void this.#lookForCrashes(), LOOK_INTERVAL_MS);
+    this.#look = setInterval(() => {
+      void this.#lookForCrashes();
+      this.#keepToken(tokenFile);
+    }, LOOK_INTERVAL_MS);
     this.#look.unref();
     this.#state = 'ok';
     // The token is what clients wait for: from here on they are let in.
@@ -419,6 +422,18 @@ class CollectorService implements Collector {
     await this.drainSpool();
     const isBack = this.clients().some(other => other.instance === client.instance);
     if (!isBack) this.#crashWatch.gone(client.instance);
+  }
+
+  /** Whoever removes the folder while we run would lock everybody out until we end: we hold the endpoint. */
+  #keepToken(tokenFile: string): void {
+    try {
+      if (!existsSync(tokenFile)) publishToken(tokenFile, this.#token);
+    } catch (error) {
+      this.#logger.warn('the token of the local endpoint cannot be written; new clients are not let in', {
+        file: tokenFile,
+        error,
+      });
+    }
   }
 
   async #lookForCrashes(): Promise<void> {

@@ -9,7 +9,7 @@ import {
   claimOf,
   decodeSpoolHeader,
   isSpoolName,
-  processLives,
+  ownerLives,
   readSpoolFile,
 } from '../otlp/spool-file.ts';
 import type { Ingest, Instruments, Logger } from './component.ts';
@@ -112,7 +112,7 @@ function claim({ directory, endpoint }: SpoolDrainOptions, name: string): string
     const header = decodeSpoolHeader(beginningOf(from))?.header;
     if (header === undefined || header.endpoint !== endpoint) return undefined;
     const owner = claimOf(name) ?? header.pid;
-    if (owner !== process.pid && processLives(owner)) return undefined;
+    if (owner !== process.pid && ownerLives(name, header)) return undefined;
     const to = join(directory, claimedName(name, process.pid));
     renameSync(from, to);
     return to;

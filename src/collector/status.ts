@@ -24,6 +24,8 @@ export interface ExporterStatus extends RunnerStats {
   readonly local: boolean;
   /** Items that the exporter left out by itself, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** Media and artifacts that it stored or showed since the collector started. */
+  readonly media: { readonly events: number; readonly bytes: number };
 }
 
 export interface CollectorStatus {
@@ -84,6 +86,10 @@ export function collectorStatus(sources: StatusSources): CollectorStatus {
       type,
       local,
       dropped: droppedBy(registry, id),
+      media: {
+        events: registry.total('kymo_media_events', { exporter: id }),
+        bytes: registry.total('kymo_media_bytes', { exporter: id }),
+      },
     })),
     clients: sources.clients,
     runs: sources.watched.map(({ run, instance }) => ({ id: run.id, project: run.project, instance })),

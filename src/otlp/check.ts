@@ -108,12 +108,16 @@ class Walk extends WireReader {
     if (type.item && ++this.items > MAX_ITEMS)
       throw new WireError(`more than ${MAX_ITEMS} items in one request`, this.position);
     const { actions, children } = type;
+    const { bytes } = this;
     const count = actions.length;
     const outer = this.end;
     this.end = end;
     while (this.position < end) {
       const start = this.position;
-      const tag = this.tag();
+      let tag = bytes[start]!;
+      // Nearly every tag is one byte, and nearly every length below.
+      if (tag >= 8 && tag < 0x80) this.position = start + 1;
+      else tag = this.tag();
       const field = tag >>> 3;
       const action = field < count ? actions[field]! : UNKNOWN;
       if (action === UNKNOWN) {
@@ -126,12 +130,18 @@ class Walk extends WireReader {
       }
       switch (action) {
         case MESSAGE: {
-          const length = this.length();
+          let length = bytes[this.position]!;
+          if (length < 0x80 && length < end - this.position) this.position++;
+          else length = this.length();
           this.message(children[field]!, this.position + length, depth + 1);
           break;
         }
         case STRING:
           this.#string(this.length());
+          break;
+        case FIXED64:
+          if (end - this.position < 8) this.skip(tag);
+          else this.position += 8;
           break;
         case VARINT:
           this.varint();

@@ -18,6 +18,8 @@ export interface SpoolHeader {
   readonly sender: string;
   readonly run: string;
   readonly pid: number;
+  /** When that process started, so that a later one with its pid is not taken for it; empty where the system does not say. */
+  readonly started?: string;
   readonly host: string;
   readonly createdUnixMs: number;
 }
@@ -43,7 +45,8 @@ export function isSpoolName(name: string): boolean {
 }
 
 export function encodeSpoolHeader(header: Omit<SpoolHeader, 'kymo' | 'version' | 'host'>): Buffer {
-  const full: SpoolHeader = { kymo: 'spool', version: SPOOL_VERSION, host: hostname(), ...header };
+  const started = processState(header.pid)?.started ?? '';
+  const full: SpoolHeader = { kymo: 'spool', version: SPOOL_VERSION, host: hostname(), started, ...header };
   return Buffer.from(`${JSON.stringify(full)}\n`);
 }
 
@@ -86,12 +89,35 @@ export function readSpoolFile(
   return { header: start.header, frames, damaged };
 }
 
-/** Whether a process of this machine still lives; a pid that belongs to somebody else counts as living. */
-export function processLives(pid: number): boolean {
+/** Whether the process that has the file still lives: its claimant, else its writer. */
+export function ownerLives(name: string, header: SpoolHeader): boolean {
+  const claimant = claimOf(name);
+  return claimant === undefined ? processLives(header.pid, header.started) : processLives(claimant);
+}
+
+/**
+ * Whether a process of this machine still lives; a pid that belongs to somebody else counts as living. A killed process that
+ * nobody has waited for (in a container often nobody does) keeps its pid and is dead all the same.
+ */
+export function processLives(pid: number, started = ''): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  const now = processState(pid);
+  if (now === undefined) return true;
+  return now.state !== 'Z' && now.state !== 'X' && (started === '' || now.started === started);
+}
+
+/** State letter and start (ticks since the machine booted) of a process; undefined where the system does not say. See proc(5). */
+function processState(pid: number): { readonly state: string; readonly started: string } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The program's name, in parentheses, may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0]!, started: fields[19]! };
+  } catch {
+    return undefined;
   }
 }

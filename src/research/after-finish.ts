@@ -30,6 +30,8 @@ export function afterFinish(recorder: Recorder, complaints: Complaints, runId: s
     abortRow: () => undefined,
     histogram: () => lost(1),
     record: () => lost(1),
+    recordLast: () => lost(1),
+    media: () => lost(1),
     request: (_signal, _bytes, count) => lost(count),
     drop: (reason, count) => recorder.drop(reason, count),
     now: () => recorder.now(),

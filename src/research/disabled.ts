@@ -68,6 +68,8 @@ function nullRecorder(): Recorder {
     abortRow: () => undefined,
     histogram: () => undefined,
     record: () => undefined,
+    recordLast: () => undefined,
+    media: () => undefined,
     request: () => undefined,
     drop: () => undefined,
     now: () => BigInt(Date.now()) * 1_000_000n,

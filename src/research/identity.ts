@@ -103,6 +103,9 @@ export function checkInitOptions(options: unknown): asserts options is InitOptio
   for (const key of ['project', 'name', 'id', 'group', 'jobType', 'dir', 'endpoint'] as const) {
     if (given[key] !== undefined) checkText(`init({${key}})`, given[key]);
   }
+  // Half a surrogate pair has no UTF-8: two such ids would be one run.
+  if (given.id !== undefined && !(given.id as string).isWellFormed())
+    throw new TypeError(`kymo: init({id}) must be well-formed Unicode, not ${shown(given.id as string)}`);
   if (given.tags !== undefined) checkTags(given.tags);
   if (given.config !== undefined && !isObject(given.config))
     throw wrongType('init({config})', 'an object', given.config);

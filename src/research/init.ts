@@ -3,9 +3,11 @@ import { resolve } from 'node:path';
 import { installGlobals } from '../sdk/providers-globals.ts';
 import { processResource } from '../sdk/providers-resource.ts';
 import { getRuntime, type Runtime } from '../sdk/runtime.ts';
+import { findProjectDirectory } from '../semconv/local.ts';
 import { tell } from './complaints.ts';
 import { disabledByEnvironment, disabledRuntime } from './disabled.ts';
 import { inheritedRun } from './environment.ts';
+import { attachInherited } from './handlers/attach.ts';
 import { checkInitOptions, type InitOptions, settleIdentity } from './identity.ts';
 import { Run } from './run.ts';
 
@@ -69,11 +71,13 @@ function openRun(): Run {
 
 function start(options: InitOptions): Run {
   const off = options.mode === 'disabled' || (options.mode === undefined && disabledByEnvironment());
-  const used = off ? disabledRuntime() : startRuntime(options);
+  if (!off) settleEnvironment(options);
   const strict = options.strict ?? process.env.NODE_ENV === 'test';
   const { resume: _, ...withoutResume } = options;
+  if (!off) attachInherited();
   // A run that does nothing does not count as an attempt either.
-  const identity = settleIdentity(off ? withoutResume : options, used.projectDirectory);
+  const identity = settleIdentity(off ? withoutResume : options, projectDirectory());
+  const used = off ? disabledRuntime() : startRuntime(identity.id);
   const run = new Run(used, identity, {
     base: processResource(used),
     config: options.config,
@@ -86,8 +90,18 @@ function start(options: InitOptions): Run {
   return run;
 }
 
+function startRuntime(run: string): Runtime {
+  runtime = getRuntime(run);
+  return runtime;
+}
+
+function projectDirectory(): string {
+  const { [RUNTIME]: known } = globalThis as { [RUNTIME]?: Runtime };
+  return known?.projectDirectory ?? findProjectDirectory(process.env, process.cwd());
+}
+
 /** What the runtime reads from the environment when it starts: the first run of a process decides. */
-function startRuntime(options: InitOptions): Runtime {
+function settleEnvironment(options: InitOptions): void {
   const holder = globalThis as { [RUNTIME]?: Runtime };
   const settings = {
     KYMO_DIR: options.dir === undefined ? undefined : resolve(options.dir),
@@ -99,6 +113,4 @@ function startRuntime(options: InitOptions): Runtime {
     else
       tell(`init: ${name}=${value} comes too late, the first run of this process has settled it; left out`);
   }
-  runtime = getRuntime();
-  return runtime;
 }

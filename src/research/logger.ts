@@ -2,7 +2,10 @@
 import { GLOBAL_SCOPE } from '../semconv/names.ts';
 import { wrongType } from './checks.ts';
 import { currentRun } from './init.ts';
+import { MediaCalls } from './media/calls.ts';
+import { MediaWriter } from './media/writer.ts';
 import type { PlainMap } from './plain.ts';
+import { type Rollout, recordRollout } from './rollout.ts';
 import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
 import type { RowWriter } from './row-writer.ts';
 import { Run } from './run.ts';
@@ -49,7 +52,7 @@ export function getLogger(name = 'root', options: LoggerOptions = {}): Logger {
 }
 
 /** Made by `getLogger`. Never throws for what happens outside, nor for what a line says. */
-export class Logger {
+export class Logger extends MediaCalls {
   readonly name: string;
   readonly scope: string;
   readonly #bound: PlainMap;
@@ -59,9 +62,11 @@ export class Logger {
   #run: Run | undefined;
   #writer: RowWriter | undefined;
   #text: TextOutput | undefined;
+  #media: MediaWriter | undefined;
 
   /** @internal Use `getLogger`. */
   constructor(name: string, options: LoggerOptions) {
+    super();
     if (typeof options !== 'object' || options === null || Array.isArray(options))
       throw wrongType('getLogger(name, options)', 'an object such as {scope: "env"}', options);
     const { scope, level, run, ...fields } = options;
@@ -113,6 +118,12 @@ export class Logger {
     } else this.#rows().log(first, second as LogOptions | undefined);
   }
 
+  /** @internal A line whose place is where `caller` was called. */
+  say(severity: Severity, message: string, caller: (...args: never[]) => unknown): void {
+    const number = severityNumber('severity', severity);
+    if (number >= this.#levelNumber) this.#output().emit(number, message, this.#bound, undefined, caller);
+  }
+
   /** One value; see `run.scalar`. */
   scalar(name: string, value: unknown, options?: ScalarOptions): void {
     this.#rows().scalar(name, value, options);
@@ -121,6 +132,12 @@ export class Logger {
   /** A distribution; see `run.histogram`. */
   histogram(name: string, values: unknown, options?: HistogramOptions): void {
     this.#rows().histogram(name, values, options);
+  }
+
+  /** What a policy said and what it was worth; see `run.logRollout`. */
+  logRollout(rollout: Rollout): void {
+    const rows = this.#rows();
+    recordRollout(rows, this.#current().complaints, rollout);
   }
 
   /** A new logger with further fields, of which newer ones win. Scope, level and run stay unless they are given. */
@@ -152,6 +169,13 @@ export class Logger {
     this.#level = level;
   }
 
+  /** @internal */
+  override mediaWriter(): MediaWriter {
+    const run = this.#current();
+    this.#media ??= new MediaWriter(run, this.name, this.scope, this.#bound);
+    return this.#media;
+  }
+
   #rows(): RowWriter {
     const run = this.#current();
     this.#writer ??= run.writer(this.name, this.scope);
@@ -171,6 +195,7 @@ export class Logger {
       this.#run = run;
       this.#writer = undefined;
       this.#text = undefined;
+      this.#media = undefined;
     }
     return run;
   }

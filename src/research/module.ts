@@ -2,7 +2,9 @@
 import type { DeliveryReport } from '../sdk/recorder.ts';
 import { NOTHING } from './disabled.ts';
 import { currentRun, knownRun } from './init.ts';
+import type { MetricDefinition } from './metric-definition.ts';
 import type { RecordedMap } from './record-map.ts';
+import type { Rollout } from './rollout.ts';
 import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
 import type { FinishOptions, Run } from './run.ts';
 
@@ -24,6 +26,21 @@ export function scalar(name: string, value: unknown, options?: ScalarOptions): v
 /** Writes a distribution to the current run; see `Run.histogram`. */
 export function histogram(name: string, values: unknown, options?: HistogramOptions): void {
   currentRun().histogram(name, values, options);
+}
+
+/** Writes a rollout to the current run; see `Run.logRollout`. */
+export function logRollout(rollout: Rollout): void {
+  currentRun().logRollout(rollout);
+}
+
+/** Says how metrics of the current run are to be read; see `Run.defineMetric`. */
+export function defineMetric(name: string, definition: MetricDefinition): void {
+  currentRun().defineMetric(name, definition);
+}
+
+/** Delivers what the current run has logged, blocking; see `Run.flushSync`. Without any run there is nothing to deliver. */
+export function flushSync(timeoutMs?: number): DeliveryReport {
+  return knownRun()?.flushSync(timeoutMs) ?? NOTHING;
 }
 
 /** Delivers what the current run has logged so far; see `Run.flush`. Without any run there is nothing to deliver. */

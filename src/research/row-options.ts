@@ -1,16 +1,32 @@
 // Options of `log`, `scalar` and `histogram`, and how they are checked at every call.
+import type { Axes } from './axes.ts';
 import { MAX_BINS } from './bins.ts';
 import { unknownKey, wrongType } from './checks.ts';
 import { INT64_MAX } from './numbers.ts';
 
-/** Metric names to numbers. Booleans, bigints and whatever holds exactly one number (a typed array, a tensor) count as numbers. */
-export type Row = Readonly<Record<string, unknown>>;
+/** What counts as a number: also booleans, bigints, and whatever holds exactly one number (a typed array, a tensor). */
+export type Scalar =
+  | number
+  | bigint
+  | boolean
+  | ArrayLike<number | bigint>
+  | { dataSync(): ArrayLike<number | bigint> };
 
-export interface ScalarOptions {
+/** Metric names to numbers. */
+export type Row = Readonly<Record<string, Scalar>>;
+
+/** What every measurement may say about itself. */
+export interface PointOptions {
   /** A whole number from 0 to 2^53. It may be lower than an earlier one. */
   readonly step?: number;
   /** Part of the series' identity. Default: the name's first segment if that is train, eval, val or test; else train. */
   readonly mode?: string;
+  /** True returns only when it is delivered, at most 5 s. Default: deliver in the background, unless `KYMO_ASYNC=0`. */
+  readonly wait?: boolean;
+}
+export interface ScalarOptions extends PointOptions {
+  /** What else the values may be drawn over: `{epoch: 3, 'env/frames': 12_000}`. See `defineMetric`. */
+  readonly axes?: Axes;
 }
 export interface LogOptions extends ScalarOptions {
   /** False collects: the next call adds to the same row, the last value of a name wins. Default true. */
@@ -18,23 +34,25 @@ export interface LogOptions extends ScalarOptions {
   /** When it was measured, if not now: a Date, Unix milliseconds, or Unix nanoseconds as a bigint. */
   readonly time?: Date | number | bigint;
 }
-export interface HistogramOptions extends ScalarOptions {
+export interface HistogramOptions extends PointOptions {
   /** Buckets of equal width (default 64, at most 512), or their inner bounds, ascending. */
   readonly bins?: number | readonly number[];
 }
 
-export const SCALAR_OPTIONS = ['step', 'mode'] as const;
-export const LOG_OPTIONS = ['step', 'mode', 'commit', 'time'] as const;
-export const HISTOGRAM_OPTIONS = ['step', 'mode', 'bins'] as const;
+export const SCALAR_OPTIONS = ['step', 'mode', 'axes', 'wait'] as const;
+export const LOG_OPTIONS = ['step', 'mode', 'commit', 'time', 'axes', 'wait'] as const;
+export const HISTOGRAM_OPTIONS = ['step', 'mode', 'bins', 'wait'] as const;
 
 /** Throws for options of the wrong shape; runs at every call, so it is a loop over one or two keys and nothing else. */
 export function checkCall(call: string, options: object, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw wrongType(`${call}(…, options)`, 'an object such as {step: 5}', options);
   for (const key in options) if (!known.includes(key)) throw unknownKey(call, key, known);
-  const { mode } = options as { mode?: unknown };
+  const { mode, wait } = options as { mode?: unknown; wait?: unknown };
   if (mode !== undefined && (typeof mode !== 'string' || mode === ''))
     throw wrongType(`${call}({mode})`, 'a string with something in it', mode);
+  if (wait !== undefined && typeof wait !== 'boolean')
+    throw wrongType(`${call}({wait})`, 'true or false', wait);
 }
 
 export function checkBins(bins: unknown): number | readonly number[] {

@@ -3,9 +3,13 @@ import type { Attributes } from '../otlp/model.ts';
 import { activeSpan, openSpans } from '../sdk/providers-active-span.ts';
 import type { HistogramInput, Recorder, ScopeId, SeriesId, SpanRef } from '../sdk/recorder.ts';
 import { USER_TIME } from '../semconv/names.ts';
+import { readAxes } from './axes.ts';
 import { binValues, DEFAULT_BINS } from './bins.ts';
 import { kindOf, shown, wrongType } from './checks.ts';
 import type { Complaints } from './complaints.ts';
+import { type EventInput, recordEvent, severityOf } from './events.ts';
+import { type EventOrigin, hub } from './handlers/hub.ts';
+import { histogramEvent, logEvent, rowEvent } from './handlers/make-event.ts';
 import { isStep, toNumber, toNumbers } from './numbers.ts';
 import {
   checkBins,
@@ -22,6 +26,8 @@ import {
 import { SeriesTable } from './series-table.ts';
 import type { StepCounter } from './steps.ts';
 
+/** Longest wait of a call that asked to wait. */
+const WAIT_MS = 5_000;
 /** Values that a call gathers without growing its memory. */
 const INITIAL_ROW = 64;
 
@@ -55,22 +61,27 @@ class Gathered {
 /** Writes under one instrumentation scope of one run. */
 export class RowWriter {
   private recorder: Recorder;
+  private readonly scope: ScopeId;
   private readonly steps: StepCounter;
   private readonly complaints: Complaints;
   private readonly table: SeriesTable;
   private gathered: Gathered | undefined = new Gathered();
   private pending: PendingRow | undefined;
+  /** What handlers are told by; undefined where nobody is to be told. */
+  private origin: EventOrigin | undefined;
 
   constructor(
     recorder: Recorder,
     scope: ScopeId,
     steps: StepCounter,
     complaints: Complaints,
-    options: { readonly modeFromName: boolean },
+    options: { readonly modeFromName: boolean; readonly origin?: EventOrigin | undefined },
   ) {
     this.recorder = recorder;
+    this.scope = scope;
     this.steps = steps;
     this.complaints = complaints;
+    this.origin = options.origin;
     this.table = new SeriesTable(recorder, scope, complaints, options.modeFromName);
   }
 
@@ -87,6 +98,7 @@ export class RowWriter {
       mode = options.mode;
       if (options.commit === false) commit = false;
       if (options.time !== undefined) time = this.readTime(options.time);
+      if (options.axes !== undefined) time = { ...readAxes('log', options.axes, this.complaints), ...time };
     }
     if (step !== undefined && !isStep(step)) {
       step = this.mendStep(step, 'log', countKeys(row));
@@ -106,15 +118,18 @@ export class RowWriter {
       values.integers = undefined;
       this.gathered = values;
     }
+    if (options?.wait) this.recorder.flushSync({ timeoutMs: WAIT_MS });
   }
 
   scalar(name: string, value: unknown, options?: ScalarOptions): void {
     let step: unknown;
     let mode: string | undefined;
+    let axes: Attributes | undefined;
     if (options !== undefined) {
       checkCall('scalar', options, SCALAR_OPTIONS);
       step = options.step;
       mode = options.mode;
+      if (options.axes !== undefined) axes = readAxes('scalar', options.axes, this.complaints);
     }
     if (typeof name !== 'string') throw wrongType('scalar(name)', 'a string', name);
     let number: number | bigint | undefined;
@@ -137,10 +152,12 @@ export class RowWriter {
     const id = (mode === undefined ? this.table.plain.get(name) : undefined) ?? this.table.define(name, mode);
     if (id === 0) return;
     const recorder = this.recorder;
-    recorder.beginRow(at, openSpans.open > 0 ? activeSpan(recorder) : 0, undefined);
+    recorder.beginRow(at, openSpans.open > 0 ? activeSpan(recorder) : 0, axes);
     if (typeof number === 'number') recorder.add(id, number);
     else recorder.addInteger(id, number);
     recorder.endRow();
+    if (hub.listening) this.tellRow(at, axes, [[id, number]]);
+    if (options?.wait) recorder.flushSync({ timeoutMs: WAIT_MS });
   }
 
   histogram(name: string, values: unknown, options?: HistogramOptions): void {
@@ -177,7 +194,10 @@ export class RowWriter {
       );
     }
     const id = this.table.define(name, options?.mode);
-    if (id !== 0) this.recorder.histogram(id, step, this.span(), point);
+    if (id === 0) return;
+    this.recorder.histogram(id, step, this.span(), point);
+    if (hub.listening) this.tellHistogram(id, step, point);
+    if (options?.wait) this.recorder.flushSync({ timeoutMs: WAIT_MS });
   }
 
   /** A point that no caller has written as such: checked by who made it. NaN for no step. */
@@ -187,12 +207,45 @@ export class RowWriter {
     this.recorder.beginRow(step, span, undefined);
     this.recorder.add(id, value);
     this.recorder.endRow();
+    if (hub.listening) this.tellRow(step, undefined, [[id, value]]);
+  }
+
+  /** Points of one moment whose step is the caller's: the counter stays where it is. */
+  pointsAt(values: Readonly<Record<string, number>>, mode: string | undefined, step: number): void {
+    const points: [SeriesId, number][] = [];
+    for (const name of Object.keys(values)) {
+      const id = this.table.define(name, mode);
+      if (id !== 0) points.push([id, values[name]!]);
+    }
+    if (points.length === 0) return;
+    this.recorder.beginRow(step, this.span(), undefined);
+    for (const [id, value] of points) this.recorder.add(id, value);
+    this.recorder.endRow();
+    if (hub.listening) this.tellRow(step, undefined, points);
+  }
+
+  /** An event under this writer's name and scope, made of what has been checked. Handlers hear those that have a text. */
+  event(event: EventInput): void {
+    const time = recordEvent(this.recorder, this.scope, event);
+    const { text } = event;
+    if (!hub.listening || text === undefined) return;
+    const severity = severityOf(event);
+    this.origin?.publish(origin =>
+      logEvent(origin, time, severity.number, severity.text, text, event.attributes),
+    );
+  }
+
+  /** The step that a row would have now: that of the row being collected, else the next one. */
+  stepNow(): number {
+    return this.pending?.step ?? this.steps.next;
   }
 
   /** Buckets that somebody has filled already. */
   buckets(name: string, step: number, point: HistogramInput): void {
     const id = this.table.define(name, undefined);
-    if (id !== 0) this.recorder.histogram(id, step, 0, point);
+    if (id === 0) return;
+    this.recorder.histogram(id, step, 0, point);
+    if (hub.listening) this.tellHistogram(id, step, point);
   }
 
   /** Writes the row that `commit: false` has collected, if there is one. */
@@ -209,11 +262,13 @@ export class RowWriter {
       this.recorder.endRow();
     }
     this.steps.committed(pending.step);
+    if (hub.listening && pending.values.size > 0) this.tellRow(pending.step, pending.time, pending.values);
   }
 
-  /** From now on everything goes to `recorder`: the run has ended. */
+  /** From now on everything goes to `recorder`, and handlers hear nothing: the run has ended. */
   redirect(recorder: Recorder): void {
     this.recorder = recorder;
+    this.origin = undefined;
   }
 
   private collect(
@@ -229,7 +284,7 @@ export class RowWriter {
       pending.step = step;
       pending.named = true;
     }
-    if (time !== undefined) pending.time = time;
+    if (time !== undefined) pending.time = { ...pending.time, ...time };
     for (let i = 0; i < values.count; i++)
       pending.values.set(values.ids[i]!, values.integers?.get(i) ?? values.values[i]!);
     if (commit) this.commit();
@@ -249,6 +304,23 @@ export class RowWriter {
         else recorder.addInteger(ids[i]!, integer);
       }
     recorder.endRow();
+    if (hub.listening) {
+      const row: [SeriesId, number | bigint][] = [];
+      for (let i = 0; i < count; i++) row.push([ids[i]!, integers?.get(i) ?? numbers[i]!]);
+      this.tellRow(step, time, row);
+    }
+  }
+
+  private tellRow(
+    step: number,
+    time: Attributes | undefined,
+    values: Iterable<readonly [SeriesId, number | bigint]>,
+  ): void {
+    this.origin?.publish(origin => rowEvent(origin, step, time, values, this.table));
+  }
+
+  private tellHistogram(id: SeriesId, step: number, point: HistogramInput): void {
+    this.origin?.publish(origin => histogramEvent(origin, this.table.shownName(id), step, point));
   }
 
   private span(): SpanRef {

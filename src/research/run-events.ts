@@ -45,15 +45,22 @@ export class RunEvents {
     const attributes: Attributes = { [names.RUN_STATE]: state, ...this.totals() };
     if (exitCode !== undefined) attributes[names.EXIT_CODE] = exitCode;
     if (error !== undefined && error !== null) Object.assign(attributes, exceptionAttributes(error));
-    this.record(names.EVENT_RUN_FINISH, attributes, state === 'finished' ? INFO : ERROR);
+    this.record(names.EVENT_RUN_FINISH, attributes, state === 'finished' ? INFO : ERROR, 'last');
   }
 
   private totals(): Attributes {
     const { emitted, dropped } = this.recorder.report();
-    return { [names.RUN_EMITTED]: emitted, [names.RUN_DROPPED]: { ...dropped } };
+    // The event that says it is one more.
+    return { [names.RUN_EMITTED]: emitted + 1, [names.RUN_DROPPED]: { ...dropped } };
   }
 
-  private record(eventName: string, attributes: Attributes, severityNumber = INFO): void {
+  /** @param place `last`: it must not overtake media that were logged before it */
+  private record(
+    eventName: string,
+    attributes: Attributes,
+    severityNumber = INFO,
+    place: 'here' | 'last' = 'here',
+  ): void {
     const time = this.recorder.now();
     this.writer.reset();
     encodeLogRecord(this.writer, {
@@ -68,7 +75,8 @@ export class RunEvents {
       spanId: '',
       flags: 0,
     });
-    this.recorder.record('log', this.scope, this.writer.bytes());
+    if (place === 'last') this.recorder.recordLast(this.scope, this.writer.bytes());
+    else this.recorder.record('log', this.scope, this.writer.bytes());
   }
 }
 

@@ -1,14 +1,20 @@
 // A run: everything one process says about one experiment, from `init` to `finish`.
 import type { Attributes } from '../otlp/model.ts';
-import type { DeliveryReport, ResourceId } from '../sdk/recorder.ts';
+import type { DeliveryReport, ResourceId, ScopeId } from '../sdk/recorder.ts';
 import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
 import { GLOBAL_SCOPE, SCOPE } from '../semconv/names.ts';
 import { afterFinish } from './after-finish.ts';
 import { checkOptions, wrongType } from './checks.ts';
 import { Complaints } from './complaints.ts';
 import { exportRun, restoreRun } from './environment.ts';
+import { closeHandlers, EventOrigin, handlersSettled, hub } from './handlers/hub.ts';
+import { configEvent, runEvent } from './handlers/make-event.ts';
 import { type Identity, type InitOptions, runResource } from './identity.ts';
+import { MediaCalls } from './media/calls.ts';
+import { MediaWriter } from './media/writer.ts';
+import { type MetricDefinition, MetricDefinitions } from './metric-definition.ts';
 import { type RecordedChanges, type RecordedMap, recordedMap } from './record-map.ts';
+import { type Rollout, recordRollout } from './rollout.ts';
 import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
 import { RowWriter } from './row-writer.ts';
 import { RunEvents, type RunState } from './run-events.ts';
@@ -35,7 +41,7 @@ export interface RunSettings {
 }
 
 /** Made by `init`. Its methods return at once, never wait for the network, and never throw for what happens outside. */
-export class Run implements ActiveRun, AsyncDisposable, Disposable {
+export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Disposable {
   readonly id: string;
   /** The run's name for people; the id unless `init` was told one. */
   readonly name: string;
@@ -60,16 +66,21 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
   readonly #config: RecordedChanges;
   readonly #summary: RecordedChanges;
   readonly #steps = new Map<string, StepCounter>();
+  readonly #scopes = new Map<string, ScopeId>();
   readonly #writers = new Map<string, RowWriter>();
   readonly #own: RowWriter;
   readonly #beforeFlush = new Set<() => void>();
+  readonly #definitions = new MetricDefinitions();
+  readonly #origin: EventOrigin;
   #heartbeat: NodeJS.Timeout | undefined;
   #changesAsked = false;
+  #media: MediaWriter | undefined;
   #ended = false;
   #finishing: Promise<DeliveryReport> | undefined;
 
   /** @internal Use `init`. */
   constructor(runtime: Runtime, identity: Identity, settings: RunSettings) {
+    super();
     const { recorder } = runtime;
     this.id = identity.id;
     this.name = identity.name;
@@ -90,8 +101,13 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
     this.#config = recordedMap('run.config', this.#askForChanges);
     this.#summary = recordedMap('run.summary', this.#askForChanges);
     this.#own = this.writer(OWN_SCOPE, GLOBAL_SCOPE);
+    this.#origin = new EventOrigin(this, GLOBAL_SCOPE, OWN_SCOPE);
     runtime.addRun(this);
     this.#events.start(identity);
+    if (this.enabled) {
+      hub.runs++;
+      if (hub.listening) this.#origin.publish(origin => runEvent(origin, 'running', undefined, undefined));
+    }
     if (settings.config !== undefined) this.#config.map.update(settings.config);
     this.#recordChanges();
     if (!this.enabled) return;
@@ -128,6 +144,25 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
   }
 
   /**
+   * Writes what a policy said to a prompt and what it was worth: an event with the messages, one with each reward, and scalars
+   * `rewards/<name>`, all at the rollout's step, which does not move the step counter.
+   *
+   * A bad message, reward or step is dropped, counted and printed once; what does not fit a record (3 MiB of text) is cut, and the
+   * event says how much. Throws a TypeError for a rollout of the wrong shape.
+   */
+  logRollout(rollout: Rollout): void {
+    recordRollout(this.#own, this.complaints, rollout);
+  }
+
+  /**
+   * Says how metrics are to be read: what they are drawn over, and what the run's summary keeps of them. `name` may end in `*`; where
+   * several match, the very name counts, else the longest pattern. Throws a TypeError for a definition that means nothing.
+   */
+  defineMetric(name: string, definition: MetricDefinition): void {
+    this.#definitions.define(this.#own, name, definition);
+  }
+
+  /**
    * Hyperparameters. Read and set by attribute or index, also deep inside (`run.config.optimizer.lr = 1e-3`), or several at
    * once with `update`. Changes are recorded together as soon as the event loop turns.
    */
@@ -148,6 +183,18 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
   }
 
   /**
+   * The same, blocking: returns when everything logged so far is delivered or in the spool, at most `timeoutMs` (default 10 s).
+   * Instruments of OpenTelemetry's metrics API are not read for it. Never throws for what is outside.
+   */
+  flushSync(timeoutMs = 10_000): DeliveryReport {
+    if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0))
+      throw wrongType('flushSync(timeoutMs)', 'a number of milliseconds', timeoutMs);
+    this.#completeRows();
+    this.#recordChanges();
+    return this.#runtime.recorder.flushSync({ timeoutMs });
+  }
+
+  /**
    * Ends the run and resolves when everything is delivered and written, within `KYMO_EXIT_TIMEOUT_MS`. Never rejects. Calling
    * it again returns the first call's promise. Without it the run finishes when the process ends.
    */
@@ -158,7 +205,7 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
         throw wrongType('finish({state})', `one of ${FINISH_STATES.join(', ')}`, options.state);
     }
     this.#end(options?.state ?? 'finished', undefined, undefined);
-    this.#finishing ??= this.#runtime.deliver();
+    this.#finishing ??= Promise.all([this.#runtime.deliver(), handlersSettled()]).then(([report]) => report);
     return this.#finishing;
   }
 
@@ -175,6 +222,7 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
   /** @internal The runtime calls it while the process ends. */
   onExit(outcome: ExitOutcome): void {
     this.#end(outcome.state, outcome.exitCode, outcome.error);
+    if (hub.runs === 0) closeHandlers();
   }
 
   /** @internal True once `finish` was called. */
@@ -192,15 +240,33 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
     const key = `${scope}\0${logger}`;
     const known = this.#writers.get(key);
     if (known !== undefined) return known;
-    const { recorder, version } = this.#runtime;
-    const attributes: Attributes = scope === GLOBAL_SCOPE ? {} : { [SCOPE]: scope };
-    const id = recorder.defineScope(this.resource, logger, logger === OWN_SCOPE ? version : '', attributes);
-    const writer = new RowWriter(recorder, id, this.steps(scope), this.complaints, {
+    const { recorder } = this.#runtime;
+    const writer = new RowWriter(recorder, this.scopeId(logger, scope), this.steps(scope), this.complaints, {
       modeFromName: this.#modeFromName,
+      origin: this.enabled ? new EventOrigin(this, scope, logger) : undefined,
     });
     if (this.#ended) writer.redirect(afterFinish(recorder, this.complaints, this.id));
     this.#writers.set(key, writer);
     return writer;
+  }
+
+  /** @internal */
+  scopeId(logger: string, scope: string): ScopeId {
+    const key = `${scope}\0${logger}`;
+    let id = this.#scopes.get(key);
+    if (id === undefined) {
+      const { recorder, version } = this.#runtime;
+      const attributes: Attributes = scope === GLOBAL_SCOPE ? {} : { [SCOPE]: scope };
+      id = recorder.defineScope(this.resource, logger, logger === OWN_SCOPE ? version : '', attributes);
+      this.#scopes.set(key, id);
+    }
+    return id;
+  }
+
+  /** @internal */
+  override mediaWriter(): MediaWriter {
+    this.#media ??= new MediaWriter(this, OWN_SCOPE, GLOBAL_SCOPE, {});
+    return this.#media;
   }
 
   /** @internal */
@@ -238,7 +304,10 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
     this.#changesAsked = false;
     if (this.#ended) return;
     const config = this.#config.take();
-    if (config !== undefined) this.#events.config(config);
+    if (config !== undefined) {
+      this.#events.config(config);
+      if (hub.listening && this.enabled) this.#origin.publish(origin => configEvent(origin, config));
+    }
     const summary = this.#summary.take();
     if (summary !== undefined) this.#events.summary(summary);
   }
@@ -250,6 +319,10 @@ export class Run implements ActiveRun, AsyncDisposable, Disposable {
     this.#recordChanges();
     this.#events.finish(state, exitCode, error);
     this.#ended = true;
+    if (this.enabled) {
+      hub.runs--;
+      if (hub.listening) this.#origin.publish(origin => runEvent(origin, state, exitCode, error));
+    }
     const nowhere = afterFinish(this.#runtime.recorder, this.complaints, this.id);
     for (const writer of this.#writers.values()) writer.redirect(nowhere);
     this.#runtime.removeRun(this);

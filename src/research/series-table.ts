@@ -21,6 +21,8 @@ export class SeriesTable {
   private readonly scope: ScopeId;
   private readonly complaints: Complaints;
   private readonly modeFromName: boolean;
+  /** What sinks call each series, by id; made for the first handler that wants to know. */
+  private shownNames: Map<SeriesId, string> | undefined;
 
   constructor(recorder: Recorder, scope: ScopeId, complaints: Complaints, modeFromName: boolean) {
     this.recorder = recorder;
@@ -53,12 +55,21 @@ export class SeriesTable {
     if (id === undefined) {
       id = this.recorder.defineSeries(this.scope, wire.name, { [MODE]: wire.mode });
       // The recorder has given out all its ids; it counts what is lost itself when it is handed 0.
-      if (id !== 0) this.series.set(key, id);
+      if (id !== 0) {
+        this.series.set(key, id);
+        this.shownNames?.set(id, shownName(key));
+      }
     }
     if (id === 0)
       this.complaints.drop('too_many_series', 'name', 1, `too many metric names; ${shown(name)} is dropped`);
     else known.set(name, id);
     return id;
+  }
+
+  /** The name with its mode, where that is not `train` and the name does not begin with it. */
+  shownName(id: SeriesId): string {
+    this.shownNames ??= new Map([...this.series].map(([key, series]) => [series, shownName(key)]));
+    return this.shownNames.get(id) ?? '';
   }
 
   private modeTable(mode: string): Map<string, SeriesId> | undefined {
@@ -93,6 +104,14 @@ export class SeriesTable {
     }
     return { name: wire, mode: wireMode };
   }
+}
+
+/** @param key mode and wire name, as `series` has them */
+function shownName(key: string): string {
+  const end = key.indexOf('\0');
+  const mode = key.slice(0, end);
+  const name = key.slice(end + 1);
+  return mode === DEFAULT_MODE || name.startsWith(`${mode}/`) ? name : `${mode}/${name}`;
 }
 
 function cutName(name: string): string {

@@ -4,6 +4,8 @@ import { inspect } from 'node:util';
 import type { Attributes, Context, Logger as OtelLogger } from '@opentelemetry/api';
 import { CODE_FILE_PATH, CODE_LINE_NUMBER, GLOBAL_SCOPE, RUN_ID, SCOPE, STEP } from '../semconv/names.ts';
 import { nearest, shown, wrongType } from './checks.ts';
+import { EventOrigin, hub } from './handlers/hub.ts';
+import { logEvent } from './handlers/make-event.ts';
 import { isStep } from './numbers.ts';
 import { cutText, isMap, type Plain, type PlainMap, toPlain } from './plain.ts';
 import type { Run } from './run.ts';
@@ -50,12 +52,14 @@ export class TextOutput {
   readonly run: Run;
   private readonly logger: OtelLogger;
   private readonly scope: string;
+  private readonly origin: EventOrigin;
   /** `KYMO_CAPTURE_CALLER=0` spares each line the 3 µs of finding out where it was called. */
   private readonly places = process.env.KYMO_CAPTURE_CALLER !== '0';
 
   constructor(run: Run, name: string, scope: string) {
     this.run = run;
     this.scope = scope;
+    this.origin = new EventOrigin(run, scope, name);
     const attributes: Attributes = scope === GLOBAL_SCOPE ? {} : { [SCOPE]: scope };
     this.logger = run.runtime.loggerProvider().getLogger(name, '', { attributes });
   }
@@ -92,15 +96,19 @@ export class TextOutput {
     if (run.runtime.currentRun() !== run) attributes[RUN_ID] = run.id;
     const now = run.runtime.recorder.now();
     const time: [number, number] = [Number(now / 1_000_000_000n), Number(now % 1_000_000_000n)];
+    const severityText = TEXTS[Math.floor((severity - 1) / NUMBERS_PER_SEVERITY)]!;
+    const body = messageText(message);
     this.logger.emit({
       timestamp: time,
       observedTimestamp: time,
       severityNumber: severity,
-      severityText: TEXTS[Math.floor((severity - 1) / NUMBERS_PER_SEVERITY)]!,
-      body: messageText(message),
+      severityText,
+      body,
       attributes,
       ...(context === undefined ? {} : { context }),
     });
+    if (hub.listening && run.enabled)
+      this.origin.publish(origin => logEvent(origin, now, severity, severityText, body, attributes));
   }
 }
 
@@ -165,6 +173,10 @@ function messageText(message: unknown): string {
   }
 }
 
+/** Lines come from a handful of places; what a frame says about one is worked out once. */
+const KNOWN_PLACES = 2_000;
+const knownPlaces = new Map<string, { file: string; line: number }>();
+
 const FRAME = /\(?([^()\s][^()]*?):(\d+):\d+\)?$/;
 
 /** File and line of the code that called `caller`. */
@@ -176,7 +188,18 @@ function placeOf(caller: (...args: never[]) => unknown): { file: string; line: n
   const stack = holder.stack;
   Error.stackTraceLimit = limit;
   if (typeof stack !== 'string') return undefined;
-  const frame = FRAME.exec(stack.slice(stack.lastIndexOf('\n') + 1).replace(/^\s*at\s+(?:async\s+)?/, ''));
+  const text = stack.slice(stack.lastIndexOf('\n') + 1);
+  let place = knownPlaces.get(text);
+  if (place !== undefined) return place;
+  place = readFrame(text);
+  if (place === undefined) return undefined;
+  if (knownPlaces.size >= KNOWN_PLACES) knownPlaces.clear();
+  knownPlaces.set(text, place);
+  return place;
+}
+
+function readFrame(text: string): { file: string; line: number } | undefined {
+  const frame = FRAME.exec(text.replace(/^\s*at\s+(?:async\s+)?/, ''));
   if (frame === null) return undefined;
   const at = frame[1]!.replace(/^.*\(/, '');
   try {

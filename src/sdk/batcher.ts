@@ -14,6 +14,8 @@ import type { RecordSink } from './ring-reader.ts';
 export const MAX_POINTS = 65_536;
 /** Logs, spans and histograms together: a request is closed beyond this. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+/** A row that claims to be older than this has a clock of its own: it does not count as late. */
+const MAX_WAIT_MS = 10_000;
 /** Different span contexts in one request of points. */
 const MAX_SPANS = 8_192;
 
@@ -41,6 +43,8 @@ export class Batcher implements RecordSink {
   private readonly baseUnixNano: bigint;
   private readonly stepAs: 'exemplar' | 'attribute';
   private readonly emit: (batch: FinishedBatch) => void;
+  /** Media, and what waits for them: other blobs than these are the batcher's own business. */
+  private readonly media: (kind: number, scope: number, bytes: Uint8Array) => void;
 
   private readonly resources: Uint8Array[] = [];
   private readonly scopes: Scope[] = [];
@@ -82,16 +86,20 @@ export class Batcher implements RecordSink {
   private rowScope = 0;
   private rowStepBytes: Uint8Array = EMPTY;
 
-  constructor(baseUnixNano: bigint, stepAs: 'exemplar' | 'attribute', emit: (batch: FinishedBatch) => void) {
+  constructor(
+    baseUnixNano: bigint,
+    stepAs: 'exemplar' | 'attribute',
+    emit: (batch: FinishedBatch) => void,
+    media: (kind: number, scope: number, bytes: Uint8Array) => void,
+  ) {
     this.baseUnixNano = baseUnixNano;
     this.stepAs = stepAs;
     this.emit = emit;
+    this.media = media;
   }
 
   get empty(): boolean {
-    return (
-      this.points === 0 && this.histograms.length === 0 && this.logs.items === 0 && this.spans.items === 0
-    );
+    return this.points === 0 && this.histograms.length === 0 && this.logs.empty && this.spans.empty;
   }
 
   /** When the oldest record of the open batches came; `Infinity` when there is none. */
@@ -99,8 +107,8 @@ export class Batcher implements RecordSink {
     let oldest = Number.POSITIVE_INFINITY;
     if (this.points > 0) oldest = this.pointsFirstMs;
     if (this.histograms.length > 0) oldest = Math.min(oldest, this.histogramsFirstMs);
-    if (this.logs.items > 0) oldest = Math.min(oldest, this.logs.firstMs);
-    if (this.spans.items > 0) oldest = Math.min(oldest, this.spans.firstMs);
+    if (!this.logs.empty) oldest = Math.min(oldest, this.logs.firstMs);
+    if (!this.spans.empty) oldest = Math.min(oldest, this.spans.firstMs);
     return oldest;
   }
 
@@ -114,8 +122,8 @@ export class Batcher implements RecordSink {
 
   beginRow(timeNs: number, step: number, span: number, axes: Uint8Array | undefined): void {
     if (this.points >= MAX_POINTS) this.closePoints();
-    if (this.points === 0) this.pointsFirstMs = performance.now();
     this.rowTime = this.baseUnixNano + BigInt(timeNs);
+    if (this.points === 0) this.pointsFirstMs = recordedAtMs(this.rowTime);
     this.rowStep = step;
     this.rowSpan = span === 0 ? 0 : this.spanOf(span);
     this.rowAxes = axes === undefined ? 0 : this.axes.push(axes);
@@ -160,10 +168,14 @@ export class Batcher implements RecordSink {
         this.defineSpan(argument, bytes.slice());
         return;
       case layout.LOG:
-        this.addRecord(this.logs, 'logs', argument, bytes);
+        this.addRecord(this.logs, 'logs', argument, bytes.slice(), 1);
         return;
       case layout.SPAN:
-        this.addRecord(this.spans, 'traces', argument, bytes);
+        this.addRecord(this.spans, 'traces', argument, bytes.slice(), 1);
+        return;
+      case layout.MEDIA:
+      case layout.LOG_AFTER_MEDIA:
+        this.media(kind, argument, bytes);
         return;
       case layout.HISTOGRAM:
         this.addHistogram(argument, bytes);
@@ -309,13 +321,28 @@ export class Batcher implements RecordSink {
     if (this.histograms.length * 8_192 > MAX_RECORD_BYTES) this.closeHistograms();
   }
 
-  private addRecord(batch: RecordBatch, signal: 'logs' | 'traces', scope: number, bytes: Uint8Array): void {
+  /** A log record that was made here. `items` is what it counts for. */
+  log(scope: number, bytes: Uint8Array, items: number): void {
+    this.addRecord(this.logs, 'logs', scope, bytes, items);
+  }
+
+  resourceOf(scope: number): number {
+    return this.scopes[scope]?.resource ?? 0;
+  }
+
+  private addRecord(
+    batch: RecordBatch,
+    signal: 'logs' | 'traces',
+    scope: number,
+    bytes: Uint8Array,
+    items: number,
+  ): void {
     if (batch.bytes + bytes.length > MAX_RECORD_BYTES) this.closeRecords(batch, signal);
-    batch.add(scope, bytes.slice());
+    batch.add(scope, bytes, items);
   }
 
   private closeRecords(batch: RecordBatch, signal: 'logs' | 'traces'): void {
-    if (batch.items === 0) return;
+    if (batch.empty) return;
     const { items, firstMs, firstUnixNano } = batch;
     const groups: RecordGroup[] = [];
     // Groups of one resource stand together, so that they share its entry.
@@ -329,10 +356,6 @@ export class Batcher implements RecordSink {
     }
     const bytes = signal === 'logs' ? encodeLogsRequest(groups) : encodeTracesRequest(groups);
     this.emit({ signal, items, firstMs, firstUnixNano, bytes });
-  }
-
-  private resourceOf(scope: number): number {
-    return this.scopes[scope]?.resource ?? 0;
   }
 
   private defineSeries(id: number, scope: number, bytes: Uint8Array): void {
@@ -372,21 +395,26 @@ export class Batcher implements RecordSink {
 
 /** Encoded log records or spans, by scope. */
 class RecordBatch {
+  /** What its records count for: the chunks of one piece of media count as one together. */
   items = 0;
   bytes = 0;
   firstMs = 0;
   firstUnixNano = 0n;
   private byScope = new Map<number, Uint8Array[]>();
 
-  add(scope: number, record: Uint8Array): void {
-    if (this.items === 0) {
+  get empty(): boolean {
+    return this.byScope.size === 0;
+  }
+
+  add(scope: number, record: Uint8Array, items: number): void {
+    if (this.empty) {
       this.firstMs = performance.now();
       this.firstUnixNano = unixNow();
     }
     const records = this.byScope.get(scope);
     if (records === undefined) this.byScope.set(scope, [record]);
     else records.push(record);
-    this.items++;
+    this.items += items;
     this.bytes += record.length;
   }
 
@@ -397,6 +425,12 @@ class RecordBatch {
     this.bytes = 0;
     return all;
   }
+}
+
+/** `performance.now()` of the moment of this Unix time: what has waited in the ring is that much closer to the spool. */
+function recordedAtMs(unixNano: bigint): number {
+  const waitedMs = Date.now() - Number(unixNano / 1000n) / 1000;
+  return performance.now() - (waitedMs > 0 && waitedMs < MAX_WAIT_MS ? waitedMs : 0);
 }
 
 function unixNow(): bigint {

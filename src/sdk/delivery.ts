@@ -6,8 +6,14 @@ import { MAX_IN_FLIGHT, type Target, type Transport } from './transport.ts';
 
 /** A batch that is not acknowledged this long after its first point goes to the spool (the page cache survives SIGKILL). */
 const SPOOL_AFTER_MS = 150;
+/** How often a flush looks whether all that is left is in the spool. */
+const SAFE_POLL_MS = 250;
+/** So long it gives the bundled collector to come. */
+const STARTING_MS = 4_000;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 15_000;
+/** While somebody waits for the rest, a peer that comes back is noticed within this time. */
+const MAX_AWAITED_RETRY_MS = 1_000;
 const RETRY_GROWTH = 1.7;
 /** Spread, so that many trainers do not come back to a collector at the same moment. */
 const JITTER = 0.3;
@@ -48,9 +54,12 @@ export class Delivery {
   private readonly queue: OutgoingBatch[] = [];
   private inFlight = 0;
   private inMemory = 0;
+  private queued = 0;
   private spooledItems = 0;
   private notBefore = 0;
   private retryMs = FIRST_RETRY_MS;
+  /** Requests sent between two pauses fail together: that is one failure, not one each. */
+  private round = 0;
   private idleWaiters: (() => void)[] = [];
 
   constructor(options: DeliveryOptions) {
@@ -60,6 +69,7 @@ export class Delivery {
   add(batch: Omit<OutgoingBatch, 'size' | 'place' | 'sending'> & { bytes: Uint8Array }): void {
     this.queue.push({ ...batch, size: batch.bytes.length, place: undefined, sending: false });
     this.inMemory += batch.bytes.length;
+    this.queued += batch.bytes.length;
     this.pump();
     if (this.inMemory > this.options.maxBatchBytes / 2) this.relieve();
   }
@@ -69,6 +79,16 @@ export class Delivery {
     return this.inMemory >= this.options.maxBatchBytes;
   }
 
+  /** What is not acknowledged, in memory or in the spool. */
+  get queuedBytes(): number {
+    return this.queued;
+  }
+
+  /** Of that, what is in memory. */
+  get memoryBytes(): number {
+    return this.inMemory;
+  }
+
   get idle(): boolean {
     return this.queue.length === 0;
   }
@@ -76,8 +96,9 @@ export class Delivery {
   /** To be called every few ms while there is something: spools what is late, sends what is due. */
   tick(nowMs: number): void {
     for (const batch of this.queue) {
-      if (nowMs - batch.firstMs < SPOOL_AFTER_MS) break;
-      if (batch.place === undefined) this.toSpool(batch);
+      if (batch.place !== undefined || nowMs - batch.firstMs < SPOOL_AFTER_MS) continue;
+      // The disk takes nothing more: the others would fail too.
+      if (!this.toSpool(batch)) break;
     }
     this.pump();
   }
@@ -91,8 +112,10 @@ export class Delivery {
   /** Everything not acknowledged goes to the spool now. Returns the items that found no place there. */
   spoolAll(): number {
     let lost = 0;
-    for (const batch of this.queue)
+    for (const batch of this.queue) {
+      if (batch.place !== undefined && !this.options.spool.keeps(batch.place)) this.leaveSpool(batch);
       if (batch.place === undefined && !this.toSpool(batch)) lost += batch.items;
+    }
     return lost;
   }
 
@@ -101,12 +124,31 @@ export class Delivery {
     if (this.idle) return true;
     this.wake();
     return new Promise(resolve => {
-      const timer = setTimeout(() => resolve(this.idle), timeoutMs);
-      this.idleWaiters.push(() => {
+      const settle = () => {
         clearTimeout(timer);
         resolve(true);
-      });
+      };
+      const timer = setTimeout(() => {
+        this.idleWaiters = this.idleWaiters.filter(waiter => waiter !== settle);
+        resolve(this.idle);
+      }, timeoutMs);
+      this.idleWaiters.push(settle);
     });
+  }
+
+  /** Resolves when everything is acknowledged, or safe on disk with nobody there to take it; false at the deadline. */
+  async safe(timeoutMs: number): Promise<boolean> {
+    const startedMs = performance.now();
+    const deadline = startedMs + timeoutMs;
+    while (!(await this.settled(Math.min(SAFE_POLL_MS, Math.max(0, deadline - performance.now()))))) {
+      const nowMs = performance.now();
+      if (nowMs >= deadline) return false;
+      // A collector that is just starting will be there in a moment.
+      const waiting =
+        this.options.target() === undefined ? nowMs - startedMs > STARTING_MS : nowMs < this.notBefore;
+      if (waiting && this.queue.every(batch => batch.place !== undefined)) return true;
+    }
+    return true;
   }
 
   private pump(): void {
@@ -124,6 +166,7 @@ export class Delivery {
   private async send(target: Target, batch: OutgoingBatch): Promise<void> {
     batch.sending = true;
     this.inFlight++;
+    const { round } = this;
     const bytes = batch.bytes ?? (batch.place && this.options.spool.read(batch.place));
     try {
       if (bytes === undefined) {
@@ -135,7 +178,7 @@ export class Delivery {
       const outcome = await this.options.transport.send(target, batch.signal, batch.key, bytes);
       if (outcome.kind === 'retry') {
         this.options.counters.error(outcome.reason);
-        this.pause(outcome.afterMs);
+        this.pause(round, outcome.afterMs);
         return;
       }
       this.retryMs = FIRST_RETRY_MS;
@@ -155,7 +198,7 @@ export class Delivery {
       this.remove(batch);
     } catch (error) {
       this.options.counters.error(error instanceof Error ? error.message : String(error));
-      this.pause(undefined);
+      this.pause(round, undefined);
     } finally {
       batch.sending = false;
       this.inFlight--;
@@ -163,27 +206,43 @@ export class Delivery {
     }
   }
 
-  private pause(afterMs: number | undefined): void {
-    const backoff = this.retryMs * (1 - JITTER / 2 + JITTER * Math.random());
-    this.notBefore = performance.now() + Math.max(backoff, afterMs ?? 0);
+  private pause(round: number, afterMs: number | undefined): void {
+    const nowMs = performance.now();
+    if (afterMs !== undefined) this.notBefore = Math.max(this.notBefore, nowMs + afterMs);
+    if (round !== this.round) return;
+    this.round++;
+    const limitMs = this.idleWaiters.length > 0 ? MAX_AWAITED_RETRY_MS : MAX_RETRY_MS;
+    const backoff = Math.min(this.retryMs, limitMs) * (1 - JITTER / 2 + JITTER * Math.random());
+    this.notBefore = Math.max(this.notBefore, nowMs + backoff);
     this.retryMs = Math.min(this.retryMs * RETRY_GROWTH, MAX_RETRY_MS);
   }
 
   private remove(batch: OutgoingBatch): void {
     const at = this.queue.indexOf(batch);
     if (at >= 0) this.queue.splice(at, 1);
+    this.queued -= batch.size;
     if (batch.bytes !== undefined) this.inMemory -= batch.size;
-    if (batch.place !== undefined) {
-      this.options.spool.release();
-      this.spooledItems -= batch.items;
-      this.options.counters.spooled(this.spooledItems);
-    }
+    this.leaveSpool(batch);
     if (!this.idle) return;
     for (const waiter of this.idleWaiters.splice(0)) waiter();
   }
 
+  /** Takes a batch out of the spool; it is in memory then, as long as it can be read. */
+  private leaveSpool(batch: OutgoingBatch): void {
+    const { place } = batch;
+    if (place === undefined) return;
+    if (batch.bytes === undefined && this.queue.includes(batch)) {
+      batch.bytes = this.options.spool.read(place);
+      if (batch.bytes !== undefined) this.inMemory += batch.size;
+    }
+    batch.place = undefined;
+    this.options.spool.release(place);
+    this.spooledItems -= batch.items;
+    this.options.counters.spooled(this.spooledItems);
+  }
+
   private toSpool(batch: OutgoingBatch): boolean {
-    if (batch.bytes === undefined) return true;
+    if (batch.bytes === undefined) return false;
     batch.place = this.options.spool.append(batch.signal, batch.key, batch.firstUnixNano, batch.bytes);
     if (batch.place === undefined) return false;
     this.spooledItems += batch.items;

@@ -2,10 +2,16 @@
 import type { DeliveryReport } from './recorder.ts';
 
 /** A synchronous loop this long without a turn of the event loop gets its signals' default action back. */
-const LOOP_SILENCE_MS = 100;
+const LOOP_SILENCE_MS = 250;
+/** Turns must have been quick for this long before the handlers come back. */
+const CALM_MS = 2_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Marks our signal listeners, which leave a signal to whoever else listens and so need not be set aside. */
+export const SIGNAL_LISTENER = Symbol.for('kymo.exit.listener');
 
 export interface ExitHooks {
+  /** The event loop has run dry, once; what this starts is waited for. */
+  idle(): void;
   /** Record the end of open runs. */
   ending(outcome: { state: 'finished' | 'failed' | 'killed'; exitCode: number; error: unknown }): void;
   /** Deliver, bounded, blocking; and say what is left. */
@@ -16,9 +22,11 @@ export interface ExitHooks {
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 /**
- * Signal handlers stand only while the event loop turns. Node runs them between turns, so inside a long synchronous loop a
- * handler would only make the process ignore Ctrl-C: when a recording call sees that the loop has not turned for 100 ms it
- * takes the handlers away (the default action kills at once, as without Kymo), and the next turn puts them back.
+ * Signal handlers stand only while the event loop turns often. Node runs them between turns, so inside a long synchronous
+ * loop a handler would only make the process ignore Ctrl-C: when a recording call sees that the loop has not turned for
+ * 250 ms it takes the handlers away (the default action kills at once, as without Kymo). Taking away the last handler also
+ * forgets a signal that has come and was not handled yet, so this must be rare: the handlers come back only when the loop
+ * has turned quickly for 2 s. A program whose every turn is long does without them.
  */
 export class ExitWatch {
   private readonly hooks: ExitHooks;
@@ -28,9 +36,13 @@ export class ExitWatch {
   private standing = false;
   /** When the pending tick was asked for; 0 while none is pending. */
   private tickAskedMs = 0;
+  /** End of the last turn that was long. */
+  private longTurnMs = Number.NEGATIVE_INFINITY;
 
   constructor(hooks: ExitHooks) {
     this.hooks = hooks;
+    Object.assign(this.onSignal, { [SIGNAL_LISTENER]: true });
+    process.once('beforeExit', () => this.hooks.idle());
     process.on('exit', this.onExit);
     process.on('uncaughtExceptionMonitor', this.onUncaught);
     this.stand();
@@ -45,8 +57,10 @@ export class ExitWatch {
   }
 
   private readonly onTick = (): void => {
+    const nowMs = performance.now();
+    if (nowMs - this.tickAskedMs > LOOP_SILENCE_MS) this.longTurnMs = nowMs;
     this.tickAskedMs = 0;
-    if (!this.standing && !this.ended) this.stand();
+    if (!this.standing && !this.ended && nowMs - this.longTurnMs > CALM_MS) this.stand();
   };
 
   private readonly onUncaught = (error: unknown): void => {

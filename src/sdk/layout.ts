@@ -34,9 +34,11 @@ export const DELIVERED = 0;
 export const SPOOLED = 1;
 /** What the worker dropped, by reason; `DROP_REASONS[i]` stands at `DROPPED + i`. */
 export const DROPPED = 2;
-export const DROP_REASONS = ['rejected', 'spool_full', 'worker_error'] as const;
+export const DROP_REASONS = ['rejected', 'spool_full', 'worker_error', 'media_failed'] as const;
 export type WorkerDropReason = (typeof DROP_REASONS)[number];
-export const COUNTERS = DROPPED + DROP_REASONS.length;
+/** Raw bytes of media that the worker holds no longer, since the start; `SPACE` is notified with it. */
+export const MEDIA_FREED = DROPPED + DROP_REASONS.length;
+export const COUNTERS = MEDIA_FREED + 1;
 
 /** Room for the text of the last delivery error (UTF-8). */
 export const ERROR_BYTES = 512;
@@ -63,12 +65,16 @@ export const SPAN = 8; // argument = scope id; bytes = Span message
 export const REQUEST = 9; // argument = index of the signal in SIGNALS; items = items; bytes = a whole export request
 export const HISTOGRAM = 10; // argument = series id; bytes = see histogram-blob.ts
 export const LARGE = 11; // a blob too large for the ring: argument = number of the message that carries it
+export const MEDIA = 12; // argument = scope id; bytes = see media/job.ts
+export const LOG_AFTER_MEDIA = 13; // as LOG, but it goes out after the media before it
 
 export const ROW_HEADER_SLOTS = 4;
 export const BLOB_HEADER_SLOTS = 2;
 
 /** Blobs above this share of the ring travel as messages, so that one image cannot stall the ring. */
 export const LARGE_BLOB_SHARE = 8;
+/** Media above this do, so that many of them do not fill it either. */
+export const MAX_MEDIA_IN_RING = 64 * 1024;
 
 export interface WorkerArguments {
   readonly control: SharedArrayBuffer;
@@ -80,6 +86,8 @@ export interface WorkerArguments {
   readonly sender: string;
   readonly instanceId: string;
   readonly projectDirectory: string;
+  /** The first run of this process, for people who look at a spool or a status; empty when there is none yet. */
+  readonly run: string;
 }
 
 /** A blob that did not fit the ring, posted before its LARGE record is published. */

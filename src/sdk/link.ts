@@ -1,8 +1,9 @@
 // The worker's link to the bundled collector: finds it or starts it, and holds the connection that tells it we live.
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
 import * as http from 'node:http';
 import { connect } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { collectorKey, FORMAT_VERSION, type LocalPaths, localAddress, paths } from '../semconv/local.ts';
 import { diesWithUs } from './surroundings.ts';
 import type { Target } from './transport.ts';
@@ -15,6 +16,12 @@ const FIRST_RESPAWN_MS = 200;
 /** Starting again and again helps nobody: after each failure the next try waits twice as long, up to this. */
 const MAX_BACKOFF_MS = 30_000;
 const MAX_LINE_BYTES = 16_384;
+/** The collector shows the run to people; a longer id is cut. */
+const MAX_RUN_CHARACTERS = 256;
+/** How much of the end of its log is looked at when a collector did not start. */
+const LOG_TAIL_BYTES = 8_192;
+/** Longest piece of the log that a message repeats. */
+const MAX_REASON_CHARACTERS = 300;
 
 /** What `attach` answers with, first line. */
 interface Welcome {
@@ -59,9 +66,13 @@ export class Link {
     return this.target;
   }
 
-  /** Resolves true once every local exporter has durably written what lies before the position. */
-  async written(position: number, timeoutMs: number): Promise<boolean> {
+  /** Whether every local exporter has durably written what lies before the position, at the latest when the time is over; if not, what is in the way. */
+  async written(
+    position: number,
+    timeoutMs: number,
+  ): Promise<{ readonly written: boolean; readonly reason: string }> {
     const deadline = performance.now() + timeoutMs;
+    let reason = '';
     while (performance.now() < deadline && !this.closed) {
       const left = Math.max(1, Math.round(deadline - performance.now()));
       const answer = await this.get(
@@ -70,19 +81,20 @@ export class Link {
       );
       if (answer.status === 200) {
         const body = parseObject(answer.body);
-        if (body.reached === true) return true;
-        if (body.reached === false && performance.now() >= deadline) return false;
+        if (body.reached === true) return { written: true, reason: '' };
+        reason = obstacle(body.exporters, position);
+        if (body.reached === false && performance.now() >= deadline) break;
       }
       await new Promise(resolve => setTimeout(resolve, POLL_MS));
     }
-    return false;
+    return { written: false, reason };
   }
 
   /** Says goodbye and, as its last client, waits until the collector has ended: for processes whose end would kill it. */
   async leave(timeoutMs: number): Promise<void> {
+    this.closed = true;
     const target = this.target;
     if (target === undefined || target.kind !== 'local') return;
-    this.closed = true;
     const deadline = performance.now() + timeoutMs;
     const query = new URLSearchParams({ instance: this.options.instanceId });
     const answer = await this.post(`/kymo/v1/detach?${query}`, target.token);
@@ -138,7 +150,11 @@ export class Link {
         return;
       }
       const { instanceId, run } = this.options;
-      const query = new URLSearchParams({ instance: instanceId, pid: String(process.pid), run });
+      const query = new URLSearchParams({
+        instance: instanceId,
+        pid: String(process.pid),
+        run: run.slice(0, MAX_RUN_CHARACTERS),
+      });
       const request = http.get({
         socketPath: this.address,
         path: `/kymo/v1/attach?${query}`,
@@ -197,7 +213,7 @@ export class Link {
     const child = spawn(
       process.execPath,
       [
-        new URL(script, import.meta.url).pathname,
+        fileURLToPath(new URL(script, import.meta.url)),
         'collector',
         '--embedded',
         '--directory',
@@ -212,8 +228,12 @@ export class Link {
       },
     );
     this.starting = true;
-    child.on('exit', () => {
+    child.on('exit', code => {
       this.starting = false;
+      if (code === 0 || code === null) return;
+      // Told at once: whoever exits before the patience is over hears the reason too.
+      const reason = lastError(this.paths.log) ?? `it ended with exit code ${code}`;
+      this.options.onError(`the bundled collector does not start: ${reason}; see ${this.paths.log}`);
     });
     child.on('error', error => {
       this.starting = false;
@@ -243,6 +263,28 @@ function collectorEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   // Whoever waits for its end shall not wait for clients that cannot come.
   if (diesWithUs(env)) own.KYMO_COLLECTOR_LINGER_MS ??= '0';
   return own;
+}
+
+/** The text of the last error in a collector's log; undefined where there is none. */
+function lastError(log: string): string | undefined {
+  try {
+    const file = openSync(log, 'r');
+    try {
+      const { size } = fstatSync(file);
+      const bytes = Buffer.alloc(Math.min(size, LOG_TAIL_BYTES));
+      readSync(file, bytes, 0, bytes.length, size - bytes.length);
+      const errors = bytes
+        .toString('utf8')
+        .split('\n')
+        .map(line => /^\S+\terror\t(.*)$/.exec(line)?.[1])
+        .filter(text => text !== undefined);
+      return errors.at(-1)?.slice(0, MAX_REASON_CHARACTERS);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
+  }
 }
 
 function answers(address: string): Promise<boolean> {
@@ -287,6 +329,17 @@ function exchange(
     request.on('error', () => resolve({ status: 0, body: '' }));
     request.end();
   });
+}
+
+/** The last error of the first exporter that is behind; empty where none has one. */
+function obstacle(exporters: unknown, position: number): string {
+  if (!Array.isArray(exporters)) return '';
+  for (const exporter of exporters as Record<string, unknown>[]) {
+    const { id, lastError } = exporter;
+    if (Number(exporter.position) < position && typeof lastError === 'string')
+      return `${id}: ${lastError.slice(0, MAX_REASON_CHARACTERS)}`;
+  }
+  return '';
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -1,5 +1,6 @@
 // The caller's side of a recorder: what the research API and the OTel processors call. ring.ts holds the shared memory.
 import type { Attributes, Signal } from '../otlp/model.ts';
+import type { MediaJob } from './media/job.ts';
 
 /** Ids are small integers, valid for the recorder that gave them, for as long as the process lives. */
 export type ResourceId = number;
@@ -54,6 +55,14 @@ export interface Recorder {
 
   /** An encoded `LogRecord` or `Span` message under a scope. The bytes are copied. */
   record(kind: 'log' | 'span', scope: ScopeId, bytes: Uint8Array): void;
+  /** An encoded `LogRecord` that must not overtake the media recorded before it. */
+  recordLast(scope: ScopeId, bytes: Uint8Array): void;
+  /**
+   * One piece of media or one artifact. `record` is its encoded `LogRecord` without what is known only later (hash, size, content);
+   * `content` the raw bytes that `job.source` says what to make of. Both are copied, once; encoding, hashing and cutting into
+   * records happen on another thread. Waits as `KYMO_OVERFLOW` says when `KYMO_MEDIA_MEMORY_MIB` are under way. Counts as one item.
+   */
+  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void;
   /** A whole encoded export request of a stock OTel exporter; `items` for the counters. The bytes are copied. */
   request(signal: Signal, bytes: Uint8Array, items: number): void;
 

@@ -5,6 +5,14 @@ export type Overflow = 'block' | 'drop';
 
 /** While waiting for space the worker must show signs of life at least this often. */
 const WORKER_SILENCE_MS = 500;
+/**
+ * The worker must have read what was written this long ago (twice this, counted from the last look). A killed process loses what the
+ * worker has not got out: with the worker's own 150 ms that is at most 200 ms of recording, also where recording is faster than the worker.
+ */
+const BEHIND_MS = 25;
+/** Starting the worker takes about as long; while it starts nobody waits before this, or before this share of the ring is full. */
+const BOOT_MS = 100;
+const BOOT_SHARE = 8;
 
 export class RingWriter {
   readonly control: Int32Array;
@@ -16,11 +24,18 @@ export class RingWriter {
   readonly mask: number;
   /** Next slot to write; published up to `head`. */
   cursor = 0;
+  /** Called now and then while a call waits. */
+  onWait: (nowMs: number) => void = () => undefined;
   /** Longest a call has waited, and how often calls waited; shown by reports. */
   stalls = 0;
   private head = 0;
   /** The worker's tail as last seen: no need to look again while there is room. */
   private tail = 0;
+  /** What stood at the head when the worker's progress was last looked at, and when that was. */
+  private mark = 0;
+  private markMs = 0;
+  /** The tail at which a wait was given up: until it moves nobody waits again. */
+  private stuckAt = -1;
   private readonly overflow: Overflow;
   private readonly blockMaxMs: number;
 
@@ -41,6 +56,14 @@ export class RingWriter {
   reserve(count: number): boolean {
     if ((this.cursor + count - this.tail) >>> 0 <= this.slots) return true;
     return this.waitForSpace(count);
+  }
+
+  /**
+   * Waits, bounded, for a worker that has fallen behind in time. Drops nothing. To be called between records, with the time that
+   * the caller has read anyway.
+   */
+  keepUp(nowMs: number): void {
+    if (nowMs - this.markMs >= BEHIND_MS) this.lookBehind(nowMs);
   }
 
   /** Makes everything up to the cursor visible to the worker, and wakes it when it sleeps. */
@@ -79,21 +102,50 @@ export class RingWriter {
     // A record that is itself larger than what the ring can ever free would wait for nothing.
     if ((this.cursor + count - this.head) >>> 0 > this.slots) return false;
     if (this.overflow === 'drop') return false;
+    return this.waitUntil(() => this.hasRoom(count));
+  }
+
+  private lookBehind(nowMs: number): void {
+    const hasRead = () => {
+      this.tail = Atomics.load(this.control, layout.TAIL) >>> 0;
+      return ((this.tail - this.mark) | 0) >= 0;
+    };
+    if (this.overflow === 'block' && !hasRead()) {
+      if (this.isStarting(nowMs)) return;
+      this.waitUntil(hasRead);
+      nowMs = performance.now();
+    }
+    this.mark = this.head;
+    this.markMs = nowMs;
+  }
+
+  private isStarting(nowMs: number): boolean {
+    const booting = Atomics.load(this.control, layout.WORKER_STATE) === layout.WORKER_BOOTING;
+    return booting && nowMs - this.markMs < BOOT_MS && this.used * BOOT_SHARE < this.slots;
+  }
+
+  /** False: not within the time, or the worker shows no sign of life. One stall; the next one comes only after the worker has moved. */
+  private waitUntil(reached: () => boolean): boolean {
+    if (this.tail === this.stuckAt) return false;
     this.stalls++;
     const deadline = performance.now() + this.blockMaxMs;
     let beat = Atomics.load(this.control, layout.BEAT);
     let beatSeen = performance.now();
     for (;;) {
       const space = Atomics.load(this.control, layout.SPACE);
-      if (this.hasRoom(count)) return true;
+      if (reached()) return true;
       const now = performance.now();
       const newBeat = Atomics.load(this.control, layout.BEAT);
       if (newBeat !== beat || Atomics.load(this.control, layout.WORKER_STATE) === layout.WORKER_BOOTING) {
         beat = newBeat;
         beatSeen = now;
       }
-      if (now >= deadline || this.workerIsDead() || now - beatSeen > WORKER_SILENCE_MS) return false;
+      if (now >= deadline || this.workerIsDead() || now - beatSeen > WORKER_SILENCE_MS) {
+        this.stuckAt = this.tail;
+        return false;
+      }
       this.wake();
+      this.onWait(now);
       Atomics.wait(this.control, layout.SPACE, space, Math.min(50, deadline - now));
     }
   }

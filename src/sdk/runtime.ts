@@ -53,10 +53,13 @@ export interface Runtime {
 /** Shared by ES modules, CommonJS, bundles and duplicate installs of one process (or worker thread). */
 const RUNTIME = Symbol.for('kymo.runtime.v1');
 
-/** The one runtime of this thread; made, with its worker, at the first call. Never throws for what is outside. */
-export function getRuntime(): Runtime {
+/**
+ * The one runtime of this thread; made, with its worker, at the first call. Never throws for what is outside.
+ * @param run the run that needs it first: spool and status name it
+ */
+export function getRuntime(run = process.env.KYMO_RUN_ID ?? ''): Runtime {
   const holder = globalThis as { [RUNTIME]?: Runtime };
-  holder[RUNTIME] ??= new ProcessRuntime();
+  holder[RUNTIME] ??= new ProcessRuntime(run);
   return holder[RUNTIME];
 }
 
@@ -72,14 +75,17 @@ class ProcessRuntime implements Runtime {
   /** The report whose remainder was told last. */
   private lastTold: DeliveryReport | undefined;
 
-  constructor() {
+  constructor(run: string) {
     this.settings = readSettings(process.env, line => tell(line));
     this.recorder = new SharedRecorder(this.settings, randomBytes(6).toString('hex'));
-    this.startWorker();
+    this.startWorker(run);
     const watch = new ExitWatch({
+      idle: () => {
+        if (this.runs.length > 0) void this.providers?.flush();
+      },
       ending: outcome => {
+        this.providers?.flushNow();
         for (const run of [...this.runs].reverse()) run.onExit(outcome);
-        this.providers?.flush();
       },
       deliver: () => {
         // What finish() has waited for in vain is not waited for again.
@@ -94,6 +100,13 @@ class ProcessRuntime implements Runtime {
       },
     });
     this.recorder.onRecord = nowMs => watch.recording(nowMs);
+    this.recorder.onUndelivered = report => {
+      const why = report.lastError === '' ? '' : ` (${report.lastError})`;
+      if (!this.settings.quiet)
+        tell(
+          `KYMO_ASYNC=0: ${report.pending} items could not be delivered at once${why}; calls no longer wait for them`,
+        );
+    };
   }
 
   addRun(run: ActiveRun): void {
@@ -138,7 +151,7 @@ class ProcessRuntime implements Runtime {
     return this.providers;
   }
 
-  private startWorker(): void {
+  private startWorker(run: string): void {
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
     const { NODE_OPTIONS: _, ...env } = process.env;
     const workerData: WorkerArguments = {
@@ -149,6 +162,7 @@ class ProcessRuntime implements Runtime {
       sender: this.recorder.sender,
       instanceId: this.instanceId,
       projectDirectory: this.projectDirectory,
+      run,
     };
     try {
       const worker = new Worker(new URL(`./worker${extension}`, import.meta.url), {
@@ -160,14 +174,16 @@ class ProcessRuntime implements Runtime {
       });
       worker.unref();
       worker.on('error', error => {
-        this.recorder.workerGone();
+        this.recorder.workerGone(
+          `the worker thread failed: ${error instanceof Error ? error.message : error}`,
+        );
         tell(
           `the worker thread failed; nothing more is recorded: ${error instanceof Error ? error.stack : error}`,
         );
       });
-      worker.on('exit', () => this.recorder.workerGone());
+      worker.on('exit', () => this.recorder.workerGone('the worker thread has ended'));
     } catch (error) {
-      this.recorder.workerGone();
+      this.recorder.workerGone('the worker thread cannot be started');
       tell(
         `the worker thread cannot be started; nothing is recorded: ${error instanceof Error ? error.message : error}`,
       );
@@ -189,12 +205,20 @@ class ProcessRuntime implements Runtime {
     if (report.pending > 0) {
       const why = report.lastError === '' ? '' : ` (${report.lastError})`;
       const spool = paths(this.projectDirectory).spool;
-      tell(
-        `${report.pending} items are not delivered yet${why}; ${report.spooled} of them are kept in ${spool} ` +
-          'and go out with the next run in this folder',
-      );
-    } else if (report.written === false)
-      tell('everything is delivered; the collector is still writing the files');
+      const to =
+        this.settings.endpoint === undefined ? '' : ` that sends to ${this.settings.endpoint.metrics}`;
+      const kept =
+        report.spooled > 0
+          ? `${report.spooled} of them are kept in ${spool} and go out with the next run in this folder${to}`
+          : '';
+      const lost = report.pending - report.spooled;
+      const gone = lost > 0 ? `${lost} could not be kept and are lost` : '';
+      const fate = [kept, gone].filter(text => text !== '').join('; ');
+      tell(`${report.pending} items are not delivered yet${why}; ${fate}`);
+    } else if (report.written === false) {
+      const why = report.lastError === '' ? '' : `, which it could not so far (${report.lastError})`;
+      tell(`everything is delivered; the collector is still writing the files${why}`);
+    }
   }
 }
 

@@ -16,9 +16,13 @@ export interface Settings {
   readonly exitTimeoutMs: number;
   readonly overflow: Overflow;
   readonly blockMaxMs: number;
+  /** Each call that records returns only when what it recorded is delivered. */
+  readonly blocking: boolean;
   readonly ringBytes: number;
   /** Batches kept in memory while they are not acknowledged; beyond it they are read back from the spool. */
   readonly maxBatchBytes: number;
+  /** Raw media under way to the media thread and inside it. */
+  readonly maxMediaBytes: number;
   readonly maxSpoolBytes: number;
   readonly spoolMaxAgeMs: number;
   readonly stepAs: 'exemplar' | 'attribute';
@@ -60,8 +64,12 @@ export function readSettings(env: NodeJS.ProcessEnv, warn: (line: string) => voi
     exitTimeoutMs: number('KYMO_EXIT_TIMEOUT_MS', 10_000, 0, 86_400_000),
     overflow: choice('KYMO_OVERFLOW', ['block', 'drop'], 'block'),
     blockMaxMs: number('KYMO_BLOCK_MAX_MS', 1_000, 0, 60_000),
+    blocking: ['0', 'false', 'no'].includes(
+      choice('KYMO_ASYNC', ['1', 'true', 'yes', '0', 'false', 'no'], '1'),
+    ),
     ringBytes: powerOfTwo(number('KYMO_RING_MIB', 16, 1, 1024)) * MIB,
     maxBatchBytes: number('KYMO_MEMORY_MIB', 64, 1, 16_384) * MIB,
+    maxMediaBytes: number('KYMO_MEDIA_MEMORY_MIB', 256, 1, 16_384) * MIB,
     maxSpoolBytes: number('KYMO_SPOOL_MAX_MIB', 4_096, 0, 1 << 24) * MIB,
     spoolMaxAgeMs: number('KYMO_SPOOL_MAX_AGE_DAYS', 14, 0, 3_650) * 86_400_000,
     stepAs: choice('KYMO_STEP_AS', ['exemplar', 'attribute'], 'exemplar'),

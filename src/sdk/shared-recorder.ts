@@ -4,6 +4,8 @@ import { encodeAttributes, encodeResource, encodeScope } from '../otlp/encode-re
 import { type Attributes, SIGNALS, type Signal } from '../otlp/model.ts';
 import { encodeHistogramBlob } from './histogram-blob.ts';
 import * as layout from './layout.ts';
+import { MediaGate } from './media/gate.ts';
+import { type MediaJob, packJob } from './media/job.ts';
 import type {
   DeliveryReport,
   FlushOptions,
@@ -23,6 +25,9 @@ const MAX_SCOPES = 1 << 16;
 /** The wall clock is looked at this often, to follow steps of it and sleep of the machine. */
 const CLOCK_CHECK_MS = 1_000;
 const CLOCK_DRIFT_MS = 50;
+/** With `KYMO_ASYNC=0` a call waits this long for its delivery; while nothing can be delivered, the next ones only this long. */
+const BLOCKING_MAX_MS = 5_000;
+const BLOCKING_AGAIN_MS = 20;
 /** A wait for the worker's answer lasts this much longer than the worker's own limit, so that it can say what is left. */
 const ANSWER_GRACE_MS = 1_000;
 
@@ -44,12 +49,20 @@ export class SharedRecorder implements Recorder {
   /** Called (at most once per ~100 ms of recording) so that the exit hooks can see whether the event loop turns. */
   onRecord: (nowMs: number) => void = () => undefined;
 
+  /** Called once when a call has waited in vain for its delivery (`KYMO_ASYNC=0`). */
+  onUndelivered: (report: DeliveryReport) => void = () => undefined;
+
+  private readonly blocking: boolean;
+  private undelivered = false;
   private readonly ring: RingWriter;
+  private readonly mediaGate: MediaGate;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
   private readonly largeSender: MessagePort;
   private readonly dropped = new Map<string, number>();
   private emitted = 0;
+  /** Why there is no worker; empty while there is one. */
+  private goneReason = '';
   private resources = 0;
   private scopes = 0;
   private series = 0;
@@ -72,11 +85,22 @@ export class SharedRecorder implements Recorder {
 
   constructor(settings: Settings, sender: string) {
     this.sender = sender;
+    this.blocking = settings.blocking;
     this.control = new SharedArrayBuffer(layout.CONTROL_BYTES);
     this.ringMemory = new SharedArrayBuffer(settings.ringBytes);
     this.ring = new RingWriter(this.control, this.ringMemory, settings.overflow, settings.blockMaxMs);
+    this.ring.onWait = nowMs => this.onRecord(nowMs);
     this.words = this.ring.control;
     this.counters = new Float64Array(this.control, layout.CONTROL_WORDS * 4, layout.COUNTERS);
+    this.mediaGate = new MediaGate({
+      control: this.words,
+      counters: this.counters,
+      maxBytes: settings.maxMediaBytes,
+      overflow: settings.overflow,
+      blockMaxMs: settings.blockMaxMs,
+      onWait: nowMs => this.onRecord(nowMs),
+      wake: () => this.ring.wake(),
+    });
     this.baseUnixNano = BigInt(Math.round(this.originMs * 1e3)) * 1000n;
     const channel = new MessageChannel();
     this.largeSender = channel.port1;
@@ -184,6 +208,7 @@ export class SharedRecorder implements Recorder {
       ring.cursor = (from + ((axes.length + 7) >> 3)) >>> 0;
     }
     ring.publish();
+    if (this.blocking) this.deliverNow();
   }
 
   abortRow(): void {
@@ -197,16 +222,43 @@ export class SharedRecorder implements Recorder {
       !this.blob(layout.HISTOGRAM, series, 1, encodeHistogramBlob(this.tick(), step, span, point))
     )
       this.lose(1);
+    if (this.blocking) this.deliverNow();
   }
 
   record(kind: 'log' | 'span', scope: ScopeId, bytes: Uint8Array): void {
     this.emitted++;
     if (!this.blob(kind === 'log' ? layout.LOG : layout.SPAN, scope, 1, bytes)) this.lose(1);
+    if (this.blocking) this.deliverNow();
+  }
+
+  recordLast(scope: ScopeId, bytes: Uint8Array): void {
+    this.emitted++;
+    if (!this.blob(layout.LOG_AFTER_MEDIA, scope, 1, bytes)) this.lose(1);
+  }
+
+  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void {
+    this.emitted++;
+    const packed = packJob(job, record, content, bytes => this.mediaGate.enter(bytes));
+    if (packed === undefined) {
+      this.countDrop(this.ring.workerIsDead() ? 'worker_gone' : 'media_overflow', 1);
+      return;
+    }
+    const sent =
+      packed.length > layout.MAX_MEDIA_IN_RING
+        ? this.defined() && this.largeBlob(layout.MEDIA, scope, 1, packed)
+        : this.blob(layout.MEDIA, scope, 1, packed);
+    if (sent) {
+      if (this.blocking) this.deliverNow();
+      return;
+    }
+    this.mediaGate.leave(packed.length);
+    this.lose(1);
   }
 
   request(signal: Signal, bytes: Uint8Array, items: number): void {
     this.emitted += items;
     if (!this.blob(layout.REQUEST, SIGNALS.indexOf(signal), items, bytes)) this.lose(items);
+    if (this.blocking) this.deliverNow();
   }
 
   drop(reason: string, items: number): void {
@@ -262,12 +314,15 @@ export class SharedRecorder implements Recorder {
       spooled,
       dropped,
       written: written === layout.WRITTEN_UNKNOWN ? undefined : written === layout.WRITTEN_YES,
-      lastError: Buffer.from(new Uint8Array(this.control, errorStart, errorLength)).toString('utf8'),
+      lastError:
+        this.goneReason ||
+        Buffer.from(new Uint8Array(this.control, errorStart, errorLength)).toString('utf8'),
     };
   }
 
   /** The worker has gone (crashed or terminated): nothing waits for it any more. */
-  workerGone(): void {
+  workerGone(reason: string): void {
+    if (this.goneReason === '') this.goneReason = reason;
     Atomics.store(this.words, layout.WORKER_STATE, layout.WORKER_DEAD);
   }
 
@@ -276,6 +331,7 @@ export class SharedRecorder implements Recorder {
     const nowMs = performance.now();
     if (nowMs - this.clockCheckedMs > CLOCK_CHECK_MS) this.checkClock(nowMs);
     this.onRecord(nowMs);
+    this.ring.keepUp(nowMs);
     const ns = Math.floor((nowMs + this.shiftMs) * 1e6);
     this.lastNs = ns > this.lastNs ? ns : this.lastNs + 1;
     return this.lastNs;
@@ -328,7 +384,8 @@ export class SharedRecorder implements Recorder {
   private put(kind: number, argument: number, items: number, bytes: Uint8Array): boolean {
     const ring = this.ring;
     if (bytes.length * layout.LARGE_BLOB_SHARE > ring.u8.length)
-      return this.largeBlob(kind, argument, items, bytes);
+      // Not `slice`: a Buffer's would be a view, and the transfer would take the caller's memory away.
+      return this.largeBlob(kind, argument, items, new Uint8Array(bytes));
     const slots = layout.BLOB_HEADER_SLOTS + ((bytes.length + 7) >> 3);
     const toEnd = ring.slots - (ring.cursor & ring.mask);
     const skip = slots > toEnd ? toEnd : 0;
@@ -350,13 +407,21 @@ export class SharedRecorder implements Recorder {
     return true;
   }
 
+  /** @param bytes in memory of their own, which is given away */
   private largeBlob(kind: number, argument: number, items: number, bytes: Uint8Array): boolean {
+    // Its record, and what may have to be skipped before it: without room for them the message must not go.
+    if (!this.ring.reserve(2 * layout.BLOB_HEADER_SLOTS)) return false;
     const number = ++this.large;
-    // Not `slice`: a Buffer's would be a view, and the transfer would take the caller's memory away.
-    const copy = new Uint8Array(bytes);
-    const message: layout.LargeBlob = { number, kind, argument, items, bytes: copy };
-    this.largeSender.postMessage(message, [copy.buffer as ArrayBuffer]);
+    const message: layout.LargeBlob = { number, kind, argument, items, bytes };
+    this.largeSender.postMessage(message, [bytes.buffer as ArrayBuffer]);
     return this.put(layout.LARGE, number, items, EMPTY);
+  }
+
+  private deliverNow(): void {
+    const report = this.flushSync({ timeoutMs: this.undelivered ? BLOCKING_AGAIN_MS : BLOCKING_MAX_MS });
+    const before = this.undelivered;
+    this.undelivered = report.pending > 0;
+    if (this.undelivered && !before) this.onUndelivered(report);
   }
 
   private lose(items: number): void {

@@ -3,10 +3,9 @@ import { readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'nod
 import { join } from 'node:path';
 import {
   claimedName,
-  claimOf,
   decodeSpoolHeader,
   isSpoolName,
-  processLives,
+  ownerLives,
   readSpoolFile,
 } from '../otlp/spool-file.ts';
 import type { Settings } from './settings.ts';
@@ -22,20 +21,58 @@ export async function drainOrphans(
   transport: Transport,
   target: () => Target | undefined,
 ): Promise<void> {
-  for (const path of claimOrphans(directory, endpoint, settings.spoolMaxAgeMs)) {
-    const file = readSpoolFile(path);
-    for (const frame of file?.frames ?? []) {
-      for (;;) {
-        const to = target();
-        const outcome =
-          to === undefined ? undefined : await transport.send(to, frame.signal, frame.batchKey, frame.body);
-        if (outcome !== undefined && outcome.kind !== 'retry') break;
-        const wait = outcome?.afterMs ?? RETRY_MS;
-        await new Promise(resolve => setTimeout(resolve, wait).unref());
+  for (const path of claimOrphans(directory, endpoint, settings.spoolMaxAgeMs))
+    await sendOrphan(path, transport, target);
+}
+
+/** What became of a claimed file's batches. */
+export interface SentOrphan {
+  readonly sent: number;
+  /** Refused for good by the receiver, or unreadable: nothing can be done about them. */
+  readonly lost: number;
+  /** False when the deadline came first: the file is still there. */
+  readonly done: boolean;
+  /** Why the last batch that was not taken was not; empty when all were. */
+  readonly lastError: string;
+}
+
+/** Sends a claimed file's batches one after the other, each until it is taken or refused, and removes the file. */
+export async function sendOrphan(
+  path: string,
+  transport: Transport,
+  target: () => Target | undefined,
+  deadlineMs = Infinity,
+): Promise<SentOrphan> {
+  const file = readSpoolFile(path);
+  let sent = 0;
+  let lost = file?.damaged ?? 0;
+  let lastError = lost > 0 ? 'damaged in the file' : '';
+  for (const frame of file?.frames ?? []) {
+    for (;;) {
+      const to = target();
+      const outcome =
+        to === undefined ? undefined : await transport.send(to, frame.signal, frame.batchKey, frame.body);
+      if (outcome?.kind === 'stored') {
+        sent++;
+        break;
       }
+      if (outcome !== undefined) lastError = outcome.reason;
+      if (outcome?.kind === 'rejected') {
+        lost++;
+        break;
+      }
+      const waitMs = Math.min(outcome?.afterMs ?? RETRY_MS, deadlineMs - performance.now());
+      if (waitMs <= 0) return { sent, lost, done: false, lastError };
+      await new Promise(resolve => setTimeout(resolve, waitMs));
     }
-    unlinkSync(path);
   }
+  unlinkSync(path);
+  return { sent, lost, done: true, lastError };
+}
+
+/** Gives a claimed file back, for whoever comes next. */
+export function releaseOrphan(path: string): void {
+  renameSync(path, path.replace(/\.claim-\d+$/, ''));
 }
 
 /** Renames what nobody living owns; whoever renames first has it. Files beyond the age limit are left for people to see. */
@@ -46,8 +83,7 @@ export function claimOrphans(directory: string, endpoint: string, maxAgeMs: numb
     try {
       const start = decodeSpoolHeader(readFileSync(from).subarray(0, 8192));
       if (start === undefined || start.header.endpoint !== endpoint) continue;
-      const owner = claimOf(name) ?? start.header.pid;
-      if (processLives(owner) || Date.now() - statSync(from).mtimeMs > maxAgeMs) continue;
+      if (ownerLives(name, start.header) || Date.now() - statSync(from).mtimeMs > maxAgeMs) continue;
       const to = join(directory, claimedName(name, process.pid));
       renameSync(from, to);
       claimed.push(to);

@@ -16,8 +16,16 @@ import type { Signal } from '../otlp/model.ts';
 import { encodeSpoolHeader, spoolFileName } from '../otlp/spool-file.ts';
 
 export interface SpoolPlace {
+  readonly file: SpoolFile;
   readonly offset: number;
   readonly length: number;
+}
+interface SpoolFile {
+  readonly fd: number;
+  /** Where the next batch goes. */
+  end: number;
+  /** Batches in it that are not acknowledged. */
+  live: number;
 }
 
 /** The spool of one process. Synchronous: it is written from the worker only, and last of all while the process ends. */
@@ -26,9 +34,9 @@ export class Spool {
   private readonly path: string;
   private readonly header: Buffer;
   private readonly maxBytes: number;
-  private fd: number | undefined;
-  private end = 0;
-  private live = 0;
+  private file: SpoolFile | undefined;
+  /** Why the last batch that found no place did not; empty when all did. */
+  problem = '';
 
   constructor(options: {
     directory: string;
@@ -55,31 +63,34 @@ export class Spool {
   append(signal: Signal, key: string, receivedUnixNano: bigint, body: Uint8Array): SpoolPlace | undefined {
     const frame = writeFrame({ signal, encoding: 0, receivedUnixNano, batchKey: key, body });
     const length = frameSize(key, body.length);
-    if (this.end + length > this.maxBytes) return undefined;
     try {
-      const fd = this.open();
-      const offset = this.end;
+      const file = this.open();
+      const offset = file.end;
+      if (offset + length > this.maxBytes) {
+        this.problem = `it has its ${this.maxBytes / 1024 ** 2} MiB (KYMO_SPOOL_MAX_MIB)`;
+        return undefined;
+      }
       let written = 0;
       try {
-        written = writevSync(fd, [frame[0], frame[1]], offset);
+        written = writevSync(file.fd, [frame[0], frame[1]], offset);
       } finally {
-        if (written !== length) ftruncateSync(fd, offset);
+        if (written !== length) ftruncateSync(file.fd, offset);
       }
-      if (written !== length) return undefined;
-      this.end = offset + length;
-      this.live++;
-      return { offset, length };
-    } catch {
+      if (written !== length) throw new Error('the disk is full');
+      file.end = offset + length;
+      file.live++;
+      return { file, offset, length };
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
       return undefined;
     }
   }
 
   /** The body of a spooled batch; undefined when the file no longer gives it back whole. */
-  read(place: SpoolPlace): Uint8Array | undefined {
-    if (this.fd === undefined) return undefined;
+  read({ file, offset, length }: SpoolPlace): Uint8Array | undefined {
     try {
-      const bytes = Buffer.allocUnsafe(place.length);
-      if (readSync(this.fd, bytes, 0, place.length, place.offset) !== place.length) return undefined;
+      const bytes = Buffer.allocUnsafe(length);
+      if (readSync(file.fd, bytes, 0, length, offset) !== length) return undefined;
       const result = readFrame(bytes, 0, bytes.length);
       return result.kind === 'frame' ? result.frame.body : undefined;
     } catch {
@@ -87,26 +98,47 @@ export class Spool {
     }
   }
 
-  /** A spooled batch was acknowledged. With the last one the file goes. */
-  release(): void {
-    this.live--;
-    if (this.live > 0 || this.fd === undefined) return;
+  /** False when somebody has removed the file: what is in it ends with this process. */
+  keeps(place: SpoolPlace): boolean {
+    return place.file === this.file && isThere(place.file);
+  }
+
+  /** A spooled batch was acknowledged, or has found another place. With the last one the file goes. */
+  release({ file }: SpoolPlace): void {
+    file.live--;
+    if (file.live > 0) return;
+    const isCurrent = file === this.file;
+    if (isCurrent) this.file = undefined;
     try {
-      closeSync(this.fd);
-      unlinkSync(this.path);
+      // A file that was removed has no name any more; the one that has its name now is another.
+      if (isCurrent && isThere(file)) unlinkSync(this.path);
+      closeSync(file.fd);
     } catch {
       // Left behind at worst: whoever drains it finds batches that the journal knows already.
     }
-    this.fd = undefined;
-    this.end = 0;
   }
 
-  private open(): number {
-    if (this.fd !== undefined && fstatSync(this.fd).nlink > 0) return this.fd;
+  /** A file without its header would be nobody's: it is made whole or not at all. */
+  private open(): SpoolFile {
+    if (this.file !== undefined && isThere(this.file)) return this.file;
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-    this.fd = openSync(this.path, flags, 0o600);
-    this.end = writevSync(this.fd, [this.header], 0);
-    return this.fd;
+    const fd = openSync(this.path, flags, 0o600);
+    let end = 0;
+    try {
+      end = writevSync(fd, [this.header], 0);
+    } finally {
+      if (end !== this.header.length) {
+        closeSync(fd);
+        unlinkSync(this.path);
+      }
+    }
+    if (end !== this.header.length) throw new Error('the disk is full');
+    this.file = { fd, end, live: 0 };
+    return this.file;
   }
+}
+
+function isThere(file: SpoolFile): boolean {
+  return fstatSync(file.fd).nlink > 0;
 }

@@ -6,6 +6,7 @@ import { Batcher } from './batcher.ts';
 import { Delivery } from './delivery.ts';
 import * as layout from './layout.ts';
 import { Link } from './link.ts';
+import { MediaQueue } from './media/queue.ts';
 import { RingReader } from './ring-reader.ts';
 import { readSettings } from './settings.ts';
 import { Spool } from './spool.ts';
@@ -22,6 +23,8 @@ const DROWSY_MS = 250;
 /** A flush that takes longer says what it waits for, first after this, then at this interval. */
 const FIRST_WORD_MS = 2_000;
 const NEXT_WORD_MS = 5_000;
+/** A file that can be read again is read only so far ahead of what the collector has acknowledged. */
+const READ_AHEAD_BYTES = 16 * 1024 * 1024;
 
 const args = workerData as layout.WorkerArguments;
 const settings = readSettings(process.env, () => undefined);
@@ -34,7 +37,7 @@ const link =
     ? new Link({
         projectDirectory: args.projectDirectory,
         instanceId: args.instanceId,
-        run: process.env.KYMO_RUN_ID ?? '',
+        run: args.run,
         onChange: () => delivery.wake(),
         onError: noteError,
       })
@@ -42,16 +45,17 @@ const link =
 const endpointName = link === undefined ? settings.endpoint!.metrics : `local:${link.key}`;
 const spoolDirectory = paths(args.projectDirectory).spool;
 const transport = new Transport(settings);
+const spool = new Spool({
+  directory: spoolDirectory,
+  endpoint: endpointName,
+  instance: args.instanceId,
+  sender: args.sender,
+  run: args.run,
+  maxBytes: settings.maxSpoolBytes,
+});
 const delivery: Delivery = new Delivery({
   transport,
-  spool: new Spool({
-    directory: spoolDirectory,
-    endpoint: endpointName,
-    instance: args.instanceId,
-    sender: args.sender,
-    run: process.env.KYMO_RUN_ID ?? '',
-    maxBytes: settings.maxSpoolBytes,
-  }),
+  spool,
   target: currentTarget,
   counters: {
     delivered: items => {
@@ -68,9 +72,38 @@ const delivery: Delivery = new Delivery({
   maxBatchBytes: settings.maxBatchBytes,
 });
 const numbers = { metrics: 0, logs: 0, traces: 0 };
-const batcher = new Batcher(args.baseUnixNano, settings.stepAs, batch => {
-  const key = `${args.instanceId}/${args.sender}/${batch.signal}/${++numbers[batch.signal]}`;
-  delivery.add({ ...batch, key });
+const batcher: Batcher = new Batcher(
+  args.baseUnixNano,
+  settings.stepAs,
+  batch => {
+    const key = `${args.instanceId}/${args.sender}/${batch.signal}/${++numbers[batch.signal]}`;
+    delivery.add({ ...batch, key });
+  },
+  // Not views of the ring: they outlive this record. A large one came in memory of its own.
+  (kind, scope, bytes) => {
+    const own = bytes.buffer instanceof SharedArrayBuffer ? bytes.slice() : bytes;
+    if (kind === layout.MEDIA) media.add(scope, own);
+    else media.addLast(scope, own);
+  },
+);
+const media = new MediaQueue({
+  runOf: scope => batcher.resourceOf(scope),
+  record: (scope, bytes, items) => batcher.log(scope, bytes, items),
+  // Half of the memory is for scalars and text, whatever media there are.
+  hasRoom: streamed =>
+    delivery.memoryBytes < settings.maxBatchBytes / 2 &&
+    (!streamed || delivery.queuedBytes < READ_AHEAD_BYTES),
+  freed: bytes => {
+    counters[layout.MEDIA_FREED]! += bytes;
+    Atomics.add(control, layout.SPACE, 1);
+    Atomics.notify(control, layout.SPACE);
+  },
+  failed: items => {
+    counters[layout.DROPPED + layout.DROP_REASONS.indexOf('media_failed')]! += items;
+  },
+  tell: line => {
+    if (!settings.quiet) writeSync(2, `kymo: ${line}\n`);
+  },
 });
 const reader = new RingReader(args.control, args.ring, args.largePort);
 
@@ -97,6 +130,7 @@ async function run(): Promise<never> {
     const read = delivery.full ? 0 : reader.drain(batcher, SLOTS_PER_TURN);
     const nowMs = performance.now();
     if (read > 0) quietSinceMs = nowMs;
+    media.pump();
     if (nowMs - batcher.oldestMs >= LINGER_MS) batcher.close();
     delivery.tick(nowMs);
     if (!flushing && flushWanted()) {
@@ -106,7 +140,7 @@ async function run(): Promise<never> {
       });
     }
     if (read >= SLOTS_PER_TURN) await new Promise(resolve => setImmediate(resolve));
-    else if (nowMs - quietSinceMs > DROWSY_MS && batcher.empty && !flushing) await sleep();
+    else if (nowMs - quietSinceMs > DROWSY_MS && batcher.empty && media.idle && !flushing) await sleep();
     else await new Promise(resolve => setTimeout(resolve, POLL_MS));
   }
 }
@@ -139,17 +173,31 @@ async function flush(): Promise<void> {
       if (!delivery.full) reader.drain(batcher, SLOTS_PER_TURN);
       await new Promise(resolve => setImmediate(resolve));
     }
+    if (!media.idle) {
+      words.stop();
+      words = sayWhatWeWaitFor('the media under way', FIRST_WORD_MS);
+      if (!(await media.settled(Math.max(0, deadline - performance.now()))))
+        noteError(`${media.open} media are not encoded or not sent yet`);
+      media.release();
+      words.stop();
+      words = sayWhatWeWaitFor('the collector to take the rest', FIRST_WORD_MS);
+    }
     batcher.close();
-    const settled = await delivery.settled(Math.max(0, deadline - performance.now()));
+    const leftMs = Math.max(0, deadline - performance.now());
+    const settled =
+      until === layout.UNTIL_DELIVERED ? await delivery.safe(leftMs) : await delivery.settled(leftMs);
     let written = layout.WRITTEN_UNKNOWN;
     if (!settled) {
       const lost = delivery.spoolAll();
-      if (lost > 0) noteError(`${lost} items found no room in the spool`);
+      if (lost > 0) noteError(`${lost} items found no room in the spool: ${spool.problem}`);
     } else if (until >= layout.UNTIL_WRITTEN && link !== undefined && delivery.lastPosition !== undefined) {
       words.stop();
       words = sayWhatWeWaitFor('the collector to write the files', FIRST_WORD_MS);
       const left = Math.max(1, deadline - performance.now());
-      written = (await link.written(delivery.lastPosition, left)) ? layout.WRITTEN_YES : layout.WRITTEN_NO;
+      const result = await link.written(delivery.lastPosition, left);
+      written = result.written ? layout.WRITTEN_YES : layout.WRITTEN_NO;
+      // Everything is delivered: an error from before that says nothing any more.
+      if (!result.written) noteError(result.reason);
     }
     Atomics.store(control, layout.WRITTEN, written);
     if (until === layout.UNTIL_ENDED && link !== undefined) {

@@ -34,7 +34,7 @@ export const ENVIRONMENT = [
   },
   {
     name: 'KYMO_EXPORTERS',
-    meaning: 'What the embedded collector writes, a list such as `jsonl,tensorboard,debug`',
+    meaning: 'What the embedded collector writes, a list such as `jsonl,tensorboard,./my-exporter.js`',
     otherwise: 'jsonl,tensorboard',
     reader: 'collector',
   },
@@ -129,6 +129,13 @@ export const ENVIRONMENT = [
     reader: 'sdk',
   },
   {
+    name: 'KYMO_HANDLERS',
+    meaning:
+      'Modules of in-process handlers to load when a run starts, `./a.js,./b.js`; set for the processes that a run starts',
+    otherwise: 'no handlers but those that the program attaches',
+    reader: 'sdk',
+  },
+  {
     name: 'KYMO_STEP_AS',
     meaning: '`attribute` writes the step as a point attribute too, for backends that drop exemplars',
     otherwise: 'exemplar',
@@ -138,6 +145,12 @@ export const ENVIRONMENT = [
     name: 'KYMO_OVERFLOW',
     meaning: '`block` waits (bounded) when the recorder is full, `drop` drops and counts',
     otherwise: 'block',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_ASYNC',
+    meaning: '`0` makes each logging call return only when what it logged is delivered, at most 5 s',
+    otherwise: '1: calls return at once',
     reader: 'sdk',
   },
   {
@@ -165,6 +178,13 @@ export const ENVIRONMENT = [
     reader: 'sdk',
   },
   {
+    name: 'KYMO_MEDIA_MEMORY_MIB',
+    meaning:
+      'Memory for images, videos and other media that are being encoded; beyond it KYMO_OVERFLOW holds',
+    otherwise: '256',
+    reader: 'sdk',
+  },
+  {
     name: 'KYMO_SPOOL_MAX_MIB',
     meaning: "Largest size of one process's spool",
     otherwise: '4096',
@@ -186,6 +206,12 @@ export const ENVIRONMENT = [
     name: 'OTEL_SDK_DISABLED',
     meaning: '`true` turns the SDK off',
     otherwise: 'false',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_CONFIG_FILE',
+    meaning: 'Declarative configuration that kymo/register hands to OpenTelemetry',
+    otherwise: '',
     reader: 'sdk',
   },
   {

@@ -108,6 +108,12 @@ export const ARTIFACT_CHUNK_COUNT = 'kymo.artifact.chunk.count';
 
 /** Rollouts, shaped as OpenTelemetry's gen_ai conventions have messages and evaluations. */
 export const ROLLOUT_ID = 'kymo.rollout.id';
+/** Map name → number: all rewards of the rollout, beside the evaluation event of each. */
+export const ROLLOUT_REWARDS = 'kymo.rollout.rewards';
+/** How many messages, or parts of messages, did not fit the record; absent when none. */
+export const ROLLOUT_MESSAGES_LEFT_OUT = 'kymo.rollout.messages_left_out';
+/** How many characters of texts did not fit the record; absent when none. */
+export const ROLLOUT_CHARACTERS_LEFT_OUT = 'kymo.rollout.characters_left_out';
 export const GEN_AI_INPUT_MESSAGES = 'gen_ai.input.messages';
 export const GEN_AI_OUTPUT_MESSAGES = 'gen_ai.output.messages';
 export const EVALUATION_NAME = 'gen_ai.evaluation.name';
@@ -121,13 +127,17 @@ export const CALL_ARGUMENTS = 'kymo.call.arguments';
 /** Of a metric definition event. */
 export const METRIC_PATTERN = 'kymo.metric.pattern';
 export const METRIC_STEP_METRIC = 'kymo.metric.step_metric';
+/** List of min, max, mean, last, best; or none alone. */
 export const METRIC_SUMMARY = 'kymo.metric.summary';
+/** Which end is the best: minimize or maximize. */
+export const METRIC_GOAL = 'kymo.metric.goal';
 
 export const EXCEPTION_TYPE = 'exception.type';
 export const EXCEPTION_MESSAGE = 'exception.message';
 export const EXCEPTION_STACKTRACE = 'exception.stacktrace';
 export const CODE_FILE_PATH = 'code.file.path';
 export const CODE_LINE_NUMBER = 'code.line.number';
+export const CODE_FUNCTION_NAME = 'code.function.name';
 export const ERROR_TYPE = 'error.type';
 
 /** `timings/<name>`: seconds of one timed call; `timings/<name>/hist` once calls are short and many. */

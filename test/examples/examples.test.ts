@@ -167,6 +167,31 @@ describe('the numbered examples', () => {
     expect(new Set(rows.filter(row => 'latency' in row).map(row => row.trace_id))).toEqual(traces);
     expect(rows.filter(row => 'requests' in row).at(-1)).toMatchObject({ requests: 5 });
   });
+
+  it('09-scopes-and-handlers brings each scope to its handlers, and everything to the run', async () => {
+    const { run, stdout, stderr } = await project.run('09-scopes-and-handlers.ts');
+    expect(stdout.split('\n').slice(0, 2)).toEqual(['episode_1: reset', 'episode_1.env: a goal was reached']);
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      '[examples] Step 0 (train): lr = 0.0010, losses { policy=1.0000, value=2.0000 }',
+      '[examples] Step 50 (train): lr = 0.0010, losses { policy=0.0196, value=0.0392 }',
+      expect.stringMatching(/ - INFO - .*09-scopes-and-handlers\.ts:\d+ - heard on the console$/),
+      '[examples] Step 100 (train): lr = 0.0010, losses { policy=0.0099, value=0.0198 }',
+    ]);
+    expect(texts(run.lines('logs.jsonl'))).toHaveLength(7);
+    expect(run.lines('metrics.jsonl').filter(row => 'train/lr' in row)).toHaveLength(101);
+  });
+
+  it('10-custom-handler makes its handler in the child process too', async () => {
+    const { run, stdout, stderr } = await project.run('10-custom-handler.ts');
+    expect(stderr).toBe('');
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      'rank 1: no progress since step 49',
+      'rank 0: no progress since step 29',
+    ]);
+    expect(
+      run.lines('metrics.jsonl').filter(row => 'train/loss' in row || 'train/loss/rank=1' in row),
+    ).toHaveLength(200);
+  });
 });
 
 /** Lines that are no events. */

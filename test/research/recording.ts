@@ -9,6 +9,7 @@ import { decodeLogs } from '../../src/otlp/logs.ts';
 import type { Attributes, LogRecord, SpanRecord } from '../../src/otlp/model.ts';
 import { decodeTraces } from '../../src/otlp/traces.ts';
 import { WireWriter } from '../../src/otlp/wire-writer.ts';
+import type { MediaJob } from '../../src/sdk/media/job.ts';
 import { createProviders, type Providers } from '../../src/sdk/providers.ts';
 import type { DeliveryReport, HistogramInput, Recorder, SpanRef } from '../../src/sdk/recorder.ts';
 import type { ActiveRun, Runtime } from '../../src/sdk/runtime.ts';
@@ -30,12 +31,22 @@ export interface ScopeDefinition {
   readonly attributes: Attributes;
 }
 
+/** A piece of media or an artifact, with a copy of its raw bytes. */
+export interface RecordedJob {
+  readonly scope: ScopeDefinition;
+  readonly job: MediaJob;
+  /** The log record as the caller's thread leaves it. */
+  readonly record: LogRecord;
+  readonly content: Uint8Array | undefined;
+}
+
 export class KeepingRecorder implements Recorder {
   readonly sender = 'test';
   readonly rows: RecordedRow[] = [];
   readonly histograms: { name: string; step: number; point: HistogramInput; scope: ScopeDefinition }[] = [];
   readonly records: { kind: 'log' | 'span'; scope: ScopeDefinition; bytes: Uint8Array }[] = [];
   readonly requests: { signal: string; bytes: Uint8Array; items: number }[] = [];
+  readonly jobs: RecordedJob[] = [];
   readonly dropped: Record<string, number> = {};
   readonly spans: { traceId: string; spanId: string }[] = [];
   readonly series: { scope: ScopeDefinition; name: string; attributes: Attributes | undefined }[] = [];
@@ -102,6 +113,18 @@ export class KeepingRecorder implements Recorder {
   record(kind: 'log' | 'span', scope: number, bytes: Uint8Array): void {
     this.idle();
     this.records.push({ kind, scope: this.scopes[scope - 1]!, bytes: new Uint8Array(bytes) });
+  }
+  recordLast(scope: number, bytes: Uint8Array): void {
+    this.record('log', scope, bytes);
+  }
+  media(scope: number, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void {
+    this.idle();
+    this.jobs.push({
+      scope: this.scopes[scope - 1]!,
+      job,
+      record: decodeLogs(requestAround(this.scopes[scope - 1]!, record))[0]!,
+      content: content === undefined ? undefined : new Uint8Array(content),
+    });
   }
   request(signal: string, bytes: Uint8Array, items: number): void {
     this.idle();

@@ -208,7 +208,7 @@ describe('values', () => {
     [{ size: 1, dataSync: () => Float32Array.of(0.25) }, 0.25],
     [{ dataSync: () => [9] }, 9],
   ])('%p is recorded as %p', (value, expected) => {
-    run.log({ a: value });
+    run.log({ a: value as never });
     run.scalar('a', value, { step: 1 });
     expect(recorder.rows.map(row => row.values.a)).toEqual([expected, expected]);
     expect(recorder.dropped).toEqual({});
@@ -234,7 +234,7 @@ describe('values', () => {
       },
     ],
   ])('%p is dropped and counted, and the rest of the row stays', value => {
-    run.log({ before: 1, bad: value, after: 2 });
+    run.log({ before: 1, bad: value as never, after: 2 });
     run.scalar('bad', value, { step: 0 });
     expect(recorder.rows.map(row => ({ ...row.values }))).toEqual([{ before: 1, after: 2 }]);
     expect(recorder.dropped).toEqual({ bad_value: 2 });
@@ -327,7 +327,11 @@ describe('a call of the wrong shape throws a TypeError that names argument and t
 
 describe('strict', () => {
   it.each([
-    [(strict: Run) => strict.log({ a: 'x' }), TypeError, /metric "a" must be a number, not string "x"/],
+    [
+      (strict: Run) => strict.log({ a: 'x' as never }),
+      TypeError,
+      /metric "a" must be a number, not string "x"/,
+    ],
     [
       (strict: Run) => strict.log({ a: 1 }, { step: -1 }),
       RangeError,
@@ -347,7 +351,7 @@ describe('strict', () => {
   it('is on where NODE_ENV is test', () => {
     expect(process.env.NODE_ENV).toBe('test');
     const byDefault = init();
-    expect(() => byDefault.log({ a: null })).toThrow(TypeError);
+    expect(() => byDefault.log({ a: null as never })).toThrow(TypeError);
     byDefault[Symbol.dispose]();
   });
 });

@@ -106,6 +106,27 @@ describe('signals', () => {
     },
   );
 
+  it.each([150, 400])('SIGINT ends a loop that turns only every %d ms', async busyMs => {
+    const trainer = train(
+      project.path,
+      `const run = kymo.init({ project: 'p' });
+       for (let step = 0; step < 20000 / ${busyMs}; step++) {
+         const until = performance.now() + ${busyMs};
+         run.log({ loss: step }); while (performance.now() < until); run.log({ end: step });
+         if (step === 3) console.log('looping');
+         await new Promise(resolve => setImmediate(resolve));
+       }`,
+      { KYMO_ENDPOINT: sink.endpoint },
+    );
+    await trainer.said('looping');
+    // Somewhere inside a turn, when the loop has shown what its turns are like.
+    await new Promise(resolve => setTimeout(resolve, busyMs / 3));
+    const sent = performance.now();
+    trainer.child.kill('SIGINT');
+    expect(await trainer.ended).toMatchObject({ code: null, signal: 'SIGINT' });
+    expect(performance.now() - sent).toBeLessThan(5000);
+  });
+
   it('of an application with its own listener are left to it', async () => {
     const trainer = train(
       project.path,
@@ -157,6 +178,29 @@ describe('a collector that is away', () => {
       },
     ).ended;
     expectAll(20000);
+  });
+
+  it('does not hold up flush() once everything is in the spool', async () => {
+    const { endpoint } = sink;
+    await sink.stop();
+    const ending = await train(
+      project.path,
+      `const run = kymo.init({ project: 'p' });\n${LOOP}
+       const started = performance.now(); const report = await run.flush();
+       console.log(JSON.stringify({ ms: performance.now() - started, ...report }));`,
+      { KYMO_ENDPOINT: endpoint, KYMO_EXIT_TIMEOUT_MS: '100' },
+    ).ended;
+    const report = JSON.parse(ending.stdout) as {
+      ms: number;
+      pending: number;
+      spooled: number;
+      delivered: number;
+    };
+    expect(report).toMatchObject({ delivered: 0, spooled: report.pending });
+    expect(report.pending).toBeGreaterThan(20000);
+    expect(report.ms).toBeLessThan(5000);
+    sink = new OtlpSink();
+    await sink.start();
   });
 
   it('answering 503, cutting connections and answering late gets every batch, each under one key', async () => {

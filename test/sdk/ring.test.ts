@@ -199,3 +199,48 @@ describe('a ring that nobody empties', () => {
     expect(kinds).toEqual([layout.DEFINE_SERIES, 'row']);
   });
 });
+
+describe('a worker that runs and falls behind', () => {
+  /** As if the worker's thread had started; it reads only when a test does. */
+  function running(env: Record<string, string>) {
+    const { recorder, reader } = pair(env);
+    Atomics.store(reader.control, layout.WORKER_STATE, layout.WORKER_RUNNING);
+    const log = (step: number): number => {
+      const started = performance.now();
+      recorder.beginRow(step, 0, undefined);
+      recorder.add(1, step);
+      recorder.endRow();
+      return performance.now() - started;
+    };
+    return { recorder, reader, log };
+  }
+  const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
+
+  it('is waited for, so that a kill cannot lose more than its last moments; nothing is dropped for that', async () => {
+    const { recorder, reader, log } = running({ KYMO_BLOCK_MAX_MS: '60' });
+    log(0);
+    await sleep(40);
+    log(1);
+    await sleep(40);
+    // Row 0 is not read after all this time.
+    expect(log(2)).toBeGreaterThanOrEqual(50);
+    // One stall is enough: until the worker has moved nobody waits for it again.
+    await sleep(40);
+    expect(log(3)).toBeLessThan(50);
+    const sink = new Collecting();
+    reader.drain(sink, Number.MAX_SAFE_INTEGER);
+    expect(sink.seen.length).toBe(4);
+    expect(recorder.report().dropped).toEqual({});
+  });
+
+  it('is not waited for while it keeps up, nor with KYMO_OVERFLOW=drop', async () => {
+    const kept = running({});
+    const dropping = running({ KYMO_OVERFLOW: 'drop' });
+    for (let step = 0; step < 6; step++) {
+      expect(kept.log(step)).toBeLessThan(50);
+      expect(dropping.log(step)).toBeLessThan(50);
+      kept.reader.drain(new Collecting(), Number.MAX_SAFE_INTEGER);
+      await sleep(30);
+    }
+  });
+});

@@ -2,7 +2,8 @@
 import { SIGNALS } from '../../otlp/model.ts';
 import type { ComponentType, ExporterType, ExtensionType, ReceiverType } from '../component.ts';
 import type { CollectorConfig, Components, Configured, Pipeline } from './config.ts';
-import { parseId } from './ids.ts';
+import { COMMON_KEYS, type CommonSettings, commonSettings, NO_COMMON_SETTINGS } from './exporter-settings.ts';
+import { type ComponentId, parseId } from './ids.ts';
 import { JOURNAL_TYPE, type JournalSettings, journalSchema } from './journal-settings.ts';
 import { didYouMean, type Place, type Problem } from './problem.ts';
 import { checkSchema } from './schema.ts';
@@ -19,6 +20,7 @@ interface Found<T> {
   readonly type: T | undefined;
   readonly settings: unknown;
   readonly place: Place;
+  readonly scopes: readonly string[] | undefined;
 }
 
 export interface CheckedConfig {
@@ -27,7 +29,8 @@ export interface CheckedConfig {
   readonly warnings: readonly Problem[];
 }
 
-export function check(root: ConfigNode, components: Components): CheckedConfig {
+/** @param directory where paths of modules start that stand in no file */
+export function check(root: ConfigNode, components: Components, directory: string): CheckedConfig {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const complain = (place: Place | undefined, path: string, message: string) =>
@@ -37,7 +40,16 @@ export function check(root: ConfigNode, components: Components): CheckedConfig {
   const top = asEntries(root, '', complain);
   unknownKeys(top, SECTIONS, '', complain);
 
-  const section = <T extends ComponentType>(key: string, types: readonly T[]): Map<string, Found<T>> => {
+  const section = <T extends ComponentType>(
+    key: string,
+    types: readonly T[],
+    common: (
+      id: ComponentId,
+      value: ConfigNode,
+      path: string,
+      type: T | undefined,
+    ) => CommonSettings<T> = () => NO_COMMON_SETTINGS,
+  ): Map<string, Found<T>> => {
     const found = new Map<string, Found<T>>();
     const entry = top.get(key);
     if (entry === undefined) return found;
@@ -52,7 +64,15 @@ export function check(root: ConfigNode, components: Components): CheckedConfig {
         complain(keyPlace, key, `"${id.id}" is configured twice`);
         continue;
       }
-      const type = types.find(one => one.type === id.type || one.aliases?.includes(id.type) === true);
+      const builtIn = types.find(one => one.type === id.type || one.aliases?.includes(id.type) === true);
+      const { own = value, problems: more, module, scopes } = common(id, value, path, builtIn);
+      problems.push(...more);
+      const type = builtIn ?? module?.type;
+      if (type === undefined && module !== undefined) {
+        // What is wrong with the module has been told.
+        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, scopes });
+        continue;
+      }
       if (type === undefined) {
         const valid = types.map(one => one.type);
         complain(
@@ -60,22 +80,25 @@ export function check(root: ConfigNode, components: Components): CheckedConfig {
           key,
           `unknown type: "${id.type}" for id: "${id.id}" (valid values: [${valid.join(' ')}])${didYouMean(id.type, valid)}`,
         );
-        found.set(id.id, { id: id.id, type: undefined, settings: undefined, place: keyPlace });
+        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, scopes });
         continue;
       }
-      if (type.type !== id.type) {
+      if (builtIn !== undefined && type.type !== id.type) {
         warn(keyPlace, path, `"${id.type}" is a deprecated name of "${type.type}"`);
       }
-      const checked = checkSchema(type.config, value, path, keyPlace);
+      const known = key === 'exporters' ? COMMON_KEYS : [];
+      const checked = checkSchema(type.config, own, path, keyPlace, known);
       if (!checked.ok) problems.push(...checked.problems);
       const settings = checked.ok ? checked.value : undefined;
-      found.set(id.id, { id: id.id, type, settings, place: keyPlace });
+      found.set(id.id, { id: id.id, type, settings, place: keyPlace, scopes });
     }
     return found;
   };
 
   const receivers = section<ReceiverType>('receivers', components.receivers);
-  const exporters = section<ExporterType>('exporters', components.exporters);
+  const exporters = section<ExporterType>('exporters', components.exporters, (id, value, path, type) =>
+    commonSettings(id, value, path, type, directory),
+  );
   section('processors', []);
   section('connectors', []);
   const extensions = section<ExtensionType>('extensions', [JOURNAL, ...components.extensions]);
@@ -160,6 +183,7 @@ export function check(root: ConfigNode, components: Components): CheckedConfig {
     receivers: inUse(receivers, pipelines, 'receivers'),
     exporters: inUse(exporters, pipelines, 'exporters').map(exporter => ({
       ...exporter,
+      scopes: exporters.get(exporter.id)?.scopes,
       takes: new Set(pipelines.filter(one => one.exporters.includes(exporter.id)).map(one => one.signal)),
     })),
     extensions: used.flatMap(({ found }) => (found.type === JOURNAL ? [] : [configured(found)])),

@@ -19,6 +19,13 @@ export interface Configured<T> {
   readonly settings: unknown;
 }
 
+export interface ConfiguredExporter extends Configured<ExporterType> {
+  /** The signals that its pipelines give it. */
+  readonly takes: ReadonlySet<Signal>;
+  /** Its route: only telemetry of these scopes and what lies below them. Undefined: everything. */
+  readonly scopes: readonly string[] | undefined;
+}
+
 export interface Pipeline {
   /** `metrics`, `logs/eval`, … */
   readonly id: string;
@@ -30,8 +37,7 @@ export interface Pipeline {
 export interface CollectorConfig {
   /** Only what a pipeline uses; the rest was checked and is not created. */
   readonly receivers: readonly Configured<ReceiverType>[];
-  /** With the signals that its pipelines give it. */
-  readonly exporters: readonly (Configured<ExporterType> & { readonly takes: ReadonlySet<Signal> })[];
+  readonly exporters: readonly ConfiguredExporter[];
   readonly extensions: readonly Configured<ExtensionType>[];
   readonly pipelines: readonly Pipeline[];
   readonly journal: JournalSettings;

@@ -15,7 +15,7 @@ export interface LoadOptions {
   readonly set?: readonly string[];
   readonly env: Environment;
   readonly components: Components;
-  /** Where relative paths of `${file:…}` start; the working directory by default. */
+  /** Where relative paths of `${file:…}` start, and those of modules that stand in no file; the working directory by default. */
   readonly directory?: string;
 }
 
@@ -32,7 +32,7 @@ export interface Loaded {
 export function loadConfig(options: LoadOptions): Loaded {
   const merged = loadTree(options);
   if (merged.tree === undefined) return { config: undefined, ...merged };
-  const checked = check(merged.tree, options.components);
+  const checked = check(merged.tree, options.components, options.directory ?? process.cwd());
   const problems = sortProblems([...merged.problems, ...checked.problems]);
   return {
     config: problems.length > 0 ? undefined : checked.config,

@@ -15,23 +15,71 @@ export type Checked =
  * Validates a node (null stands for "all defaults"). A null inside means the default, or an empty map where a map is
  * wanted; a reference's value falls back to its original text where a string is wanted.
  * @param keyPlace where the key of this node is written, for what is missing in it
+ * @param alsoKnown keys beside the schema's own, for hints
  */
-export function checkSchema(schema: z.ZodType, node: ConfigNode, path: string, keyPlace: Place): Checked {
+export function checkSchema(
+  schema: z.ZodType,
+  node: ConfigNode,
+  path: string,
+  keyPlace: Place,
+  alsoKnown: readonly string[] = [],
+): Checked {
   const isEmpty = node.kind === 'scalar' && node.value === null;
   let input: unknown = isEmpty ? {} : toPlain(node);
-  let result = schema.safeParse(input);
-  for (let round = 0; !result.success && round < MAX_MENDS; round++) {
-    const mended = mend(input, node, result.error.issues);
+  let result = parse(schema, input);
+  for (let round = 0; !result.ok && round < MAX_MENDS; round++) {
+    const mended = mend(input, node, result.issues);
     if (mended === undefined) break;
     input = mended;
-    result = schema.safeParse(input);
+    result = parse(schema, input);
   }
-  if (result.success) return { ok: true, value: result.data };
-  const problems = result.error.issues.flatMap(issue => toProblems(issue, schema, node, path, keyPlace));
+  if (result.ok) return { ok: true, value: result.value };
+  const problems = result.issues.flatMap(issue => toProblems(issue, schema, node, path, keyPlace, alsoKnown));
   return { ok: false, problems };
 }
 
 type Issue = z.core.$ZodIssue;
+
+/** A schema of a custom exporter need not be zod's: whatever has `safeParse` and says what it found. */
+function parse(
+  schema: z.ZodType,
+  input: unknown,
+):
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly issues: readonly Issue[] } {
+  const fail = (message: string) => ({ ok: false as const, issues: [custom(message, input)] });
+  try {
+    const result: unknown = schema.safeParse(input);
+    if (typeof result !== 'object' || result === null || 'then' in result)
+      return fail('its schema does not answer: safeParse must return {success, data} or {success, error}');
+    const { success, data, error } = result as { success?: unknown; data?: unknown; error?: unknown };
+    if (success === true) return { ok: true, value: data };
+    const issues = readIssues(error, input);
+    return issues.length > 0 ? { ok: false, issues } : fail(messageOf(error));
+  } catch (error) {
+    return fail(`its schema failed: ${messageOf(error)}`);
+  }
+}
+
+function custom(message: string, input: unknown): Issue {
+  return { code: 'custom', path: [], message, input };
+}
+
+function readIssues(error: unknown, input: unknown): Issue[] {
+  const { issues } = (typeof error === 'object' && error !== null ? error : {}) as { issues?: unknown };
+  if (!Array.isArray(issues)) return [];
+  return issues.flatMap(issue => {
+    if (typeof issue !== 'object' || issue === null) return [];
+    const { code = 'custom', path = [], message = 'is not valid' } = issue as Record<string, unknown>;
+    if (!Array.isArray(path)) return [];
+    return [{ input, ...issue, code, path, message: String(message) } as Issue];
+  });
+}
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : undefined;
+  return message === undefined || message === '' ? 'is not valid' : message.split('\n')[0]!;
+}
 
 /** The input with what issues point at replaced, or undefined where nothing can be. */
 function mend(input: unknown, root: ConfigNode, issues: readonly Issue[]): unknown {
@@ -57,7 +105,9 @@ function mend(input: unknown, root: ConfigNode, issues: readonly Issue[]): unkno
 function wantsMap(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return issue.expected === 'object' || issue.expected === 'record';
   if (issue.code === 'invalid_union') {
-    return issue.errors.some(branch => branch.some(inner => inner.path.length === 0 && wantsMap(inner)));
+    return (issue.errors ?? []).some(branch =>
+      branch.some(inner => inner.path.length === 0 && wantsMap(inner)),
+    );
   }
   return false;
 }
@@ -92,11 +142,12 @@ function toProblems(
   root: ConfigNode,
   base: string,
   keyPlace: Place,
+  alsoKnown: readonly string[],
 ): Problem[] {
   const path = toPath(issue.path) ?? [];
   const at = [base, ...path].join('::');
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(schemaAt(schema, path));
+    const known = [...knownKeys(schemaAt(schema, path)), ...(path.length === 0 ? alsoKnown : [])];
     return issue.keys.map(key => ({
       place: keyPlaceAt(root, [...path, key]),
       path: at,
@@ -126,13 +177,13 @@ function describe(issue: Issue, node: ConfigNode | undefined, path: Path): strin
     case 'invalid_type':
       return `expected ${kindName(issue.expected)}${got(node)}`;
     case 'invalid_value': {
-      const values = issue.values.map(String);
+      const values = (issue.values ?? []).map(String);
       const written = node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : '';
       const hint = isSecretPath(path) ? '' : didYouMean(written, values);
       return values.length === 1 ? `must be ${values[0]}` : `must be one of ${values.join(', ')}${hint}`;
     }
     case 'invalid_union': {
-      const branches = issue.errors.flatMap(branch => branch.slice(0, 1));
+      const branches = (issue.errors ?? []).flatMap(branch => branch.slice(0, 1));
       const kinds = branches.map(inner =>
         inner.code === 'invalid_type' && inner.path.length === 0 ? kindName(inner.expected) : undefined,
       );
@@ -175,7 +226,7 @@ function toPath(path: readonly PropertyKey[]): (string | number)[] | undefined {
 function schemaAt(schema: z.ZodType, path: Path): z.ZodType | undefined {
   let current: z.ZodType | undefined = unwrap(schema);
   for (const part of path) {
-    const definition = current?._zod.def as unknown as Definition | undefined;
+    const definition = current?._zod?.def as unknown as Definition | undefined;
     let next: z.ZodType | undefined;
     if (definition?.type === 'object') next = definition.shape?.[part];
     else if (definition?.type === 'array') next = definition.element;
@@ -200,6 +251,8 @@ function unwrap(schema: z.ZodType): z.ZodType {
   let current = schema;
   // Wrappers nest a few levels at most; the bound is against a schema that refers to itself.
   for (let depth = 0; depth < 32; depth++) {
+    // Not zod's, or not of this version of it.
+    if (current._zod === undefined) return current;
     const definition = current._zod.def as unknown as Definition;
     const isPreprocess = definition.type === 'pipe' && definition.in?._zod.def.type === 'transform';
     const inner =
@@ -216,6 +269,6 @@ function unwrap(schema: z.ZodType): z.ZodType {
 
 function knownKeys(schema: z.ZodType | undefined): string[] {
   if (schema === undefined) return [];
-  const definition = unwrap(schema)._zod.def as unknown as Definition;
-  return definition.type === 'object' ? Object.keys(definition.shape ?? {}) : [];
+  const definition = unwrap(schema)._zod?.def as unknown as Definition | undefined;
+  return definition?.type === 'object' ? Object.keys(definition.shape ?? {}) : [];
 }

@@ -24,7 +24,7 @@ export type Failure =
 export function judge(error: unknown): Failure {
   let cause: unknown = error;
   for (let depth = 0; depth < 8 && typeof cause === 'object' && cause !== null; depth++) {
-    if (cause instanceof RetryableError) return { kind: 'retry', afterMs: cause.retryAfterMs };
+    if (isRetryable(cause)) return { kind: 'retry', afterMs: cause.retryAfterMs };
     const code = errorCode(cause);
     if ('syscall' in cause && code !== '' && !CONTENT_CODES.has(code)) {
       return { kind: 'retry', afterMs: undefined };
@@ -32,4 +32,9 @@ export function judge(error: unknown): Failure {
     cause = 'cause' in cause ? cause.cause : undefined;
   }
   return { kind: 'batch' };
+}
+
+/** By name too: an exporter of one's own may have loaded a copy of this package of its own. */
+function isRetryable(cause: object): cause is RetryableError {
+  return cause instanceof RetryableError || (cause instanceof Error && cause.name === 'RetryableError');
 }

@@ -1,7 +1,6 @@
 // The part of a batch that belongs to chosen runs, as a batch of its own.
-import type { ScalarColumns } from '../../otlp/model.ts';
-import { groupRows } from '../../otlp/rows.ts';
-import type { Batch, ScalarBatch } from '../component.ts';
+import type { Batch } from '../component.ts';
+import { partOfBatch } from './select.ts';
 
 /** Undefined when nothing of the runs is in it; the batch itself when nothing else is. Adds the runs it met to `found`. */
 export function batchOfRuns(
@@ -9,86 +8,12 @@ export function batchOfRuns(
   runIds: ReadonlySet<string>,
   found: Set<string>,
 ): { readonly batch: Batch; readonly items: number } | undefined {
-  const has = (owner: { readonly run: { readonly id: string } }): boolean => {
-    if (!runIds.has(owner.run.id)) return false;
-    found.add(owner.run.id);
-    return true;
-  };
-  const logs = batch.logs.filter(has);
-  const spans = batch.spans.filter(has);
-  const histograms = batch.histograms.filter(histogram => has(histogram.resolved));
-  const scalars = batch.scalars === undefined ? undefined : scalarsOf(batch.scalars, has);
-  const taken = logs.length + spans.length + histograms.length + (scalars?.columns.count ?? 0);
-  const all =
-    batch.logs.length + batch.spans.length + batch.histograms.length + (batch.scalars?.columns.count ?? 0);
-  if (taken === 0) return undefined;
-  if (taken === all) return { batch, items: taken };
-  const selected: Batch = {
-    position: batch.position,
-    next: batch.next,
-    signal: batch.signal,
-    receivedUnixNano: batch.receivedUnixNano,
-    batchKey: batch.batchKey,
-    get bytes(): Uint8Array {
-      throw new Error(
-        `the request at position ${batch.position} holds other runs too, so its bytes cannot be forwarded for one of them`,
-      );
+  return partOfBatch(batch, {
+    has: ({ run }) => {
+      if (!runIds.has(run.id)) return false;
+      found.add(run.id);
+      return true;
     },
-    scalars,
-    histograms,
-    logs,
-    spans,
-  };
-  return { batch: selected, items: taken };
-}
-
-function scalarsOf(
-  scalars: ScalarBatch,
-  has: (owner: { readonly run: { readonly id: string } }) => boolean,
-): ScalarBatch | undefined {
-  const { columns, resolved } = scalars;
-  const wanted = resolved.map(has);
-  if (wanted.every(is => is)) return scalars;
-  const points: number[] = [];
-  for (let i = 0; i < columns.count; i++) if (wanted[columns.seriesIndex[i]!]) points.push(i);
-  if (points.length === 0) return undefined;
-  const picked = pickPoints(columns, points);
-  return { columns: picked, resolved, rows: groupRows(picked) };
-}
-
-/** The given points of `columns`, in their order, with the same table of series. */
-function pickPoints(columns: ScalarColumns, points: readonly number[]): ScalarColumns {
-  const count = points.length;
-  const timeUnixNano = new BigUint64Array(count);
-  const picked = {
-    count,
-    series: columns.series,
-    seriesIndex: new Uint32Array(count),
-    timeUnixNano,
-    timeWords: new Uint32Array(timeUnixNano.buffer),
-    value: new Float64Array(count),
-    bigValue: pickEntries(columns.bigValue, points),
-    step: new Float64Array(count),
-    context: pickEntries(columns.context, points),
-  };
-  for (const [to, from] of points.entries()) {
-    picked.seriesIndex[to] = columns.seriesIndex[from]!;
-    picked.timeUnixNano[to] = columns.timeUnixNano[from]!;
-    picked.value[to] = columns.value[from]!;
-    picked.step[to] = columns.step[from]!;
-  }
-  return picked;
-}
-
-function pickEntries<T>(
-  entries: ReadonlyMap<number, T> | undefined,
-  points: readonly number[],
-): ReadonlyMap<number, T> | undefined {
-  if (entries === undefined) return undefined;
-  const picked = new Map<number, T>();
-  for (const [to, from] of points.entries()) {
-    const entry = entries.get(from);
-    if (entry !== undefined) picked.set(to, entry);
-  }
-  return picked.size === 0 ? undefined : picked;
+    noBytes: 'holds other runs too, so its bytes cannot be forwarded for one of them',
+  });
 }

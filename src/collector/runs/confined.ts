@@ -29,6 +29,38 @@ export function confinedOpen(root: string, ...segments: readonly string[]): numb
   return confinedOpenAs(O_RDWR | O_APPEND | O_CREAT, root, segments);
 }
 
+/** `confinedOpen` for writing at any offset. @throws ConfinementError, and what the file system throws. */
+export function confinedOpenAnywhere(root: string, ...segments: readonly string[]): number {
+  return confinedOpenAs(O_RDWR | O_CREAT, root, segments);
+}
+
+/** Opens a file that is there for reading; undefined when there is none. @throws ConfinementError, and what the file system throws. */
+export function confinedOpenExisting(root: string, ...segments: readonly string[]): number | undefined {
+  try {
+    return confinedOpenAs(O_RDONLY, root, segments);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Makes the folder `<root>/<segments…>`, or checks that it is one; returns its real path. @throws like `confinedOpen` */
+export function confinedFolder(root: string, ...segments: readonly string[]): string {
+  for (const segment of segments) checkSegment(root, segment);
+  return folderBelow(root, segments, true);
+}
+
+/** Gives a file a second name (a hard link) in a folder that `confinedFolder` made. Does not replace anything: EEXIST is thrown. */
+export function confinedLink(file: string, folder: string, name: string): void {
+  checkSegment(folder, name);
+  const link = path.join(folder, name);
+  fs.linkSync(file, link);
+  // A folder above that was replaced by a link in between would have led out.
+  if (fs.realpathSync(folder) === folder) return;
+  fs.rmSync(link, { force: true });
+  throw new ConfinementError(folder, 'changed while a file was put into it');
+}
+
 /** The content of `<root>/<segments…>`, undefined when there is no such file, at most `maxBytes` of it. */
 export function confinedRead(
   root: string,
@@ -109,17 +141,7 @@ export function syncFolder(folder: string): void {
 function confinedOpenAs(flags: number, root: string, segments: readonly string[]): number {
   if (segments.length === 0) throw new ConfinementError(root, 'no file named below it');
   for (const segment of segments) checkSegment(root, segment);
-  const create = (flags & O_CREAT) !== 0;
-  if (create) fs.mkdirSync(root, { recursive: true, mode: FOLDER_MODE });
-  const realRoot = fs.realpathSync(root);
-  let place = realRoot;
-  for (const segment of segments.slice(0, -1)) {
-    place = path.join(place, segment);
-    if (create) makeFolder(place);
-    const found = fs.lstatSync(place);
-    if (found.isSymbolicLink()) throw new ConfinementError(place, 'is a symbolic link');
-    if (!found.isDirectory()) throw new ConfinementError(place, 'is not a folder');
-  }
+  const place = folderBelow(root, segments.slice(0, -1), (flags & O_CREAT) !== 0);
   const file = path.join(place, segments.at(-1)!);
   const found = fs.lstatSync(file, { throwIfNoEntry: false });
   if (found?.isSymbolicLink()) throw new ConfinementError(file, 'is a symbolic link');
@@ -144,6 +166,19 @@ function confinedOpenAs(flags: number, root: string, segments: readonly string[]
     throw error;
   }
   return fd;
+}
+
+function folderBelow(root: string, segments: readonly string[], create: boolean): string {
+  if (create) fs.mkdirSync(root, { recursive: true, mode: FOLDER_MODE });
+  let place = fs.realpathSync(root);
+  for (const segment of segments) {
+    place = path.join(place, segment);
+    if (create) makeFolder(place);
+    const found = fs.lstatSync(place);
+    if (found.isSymbolicLink()) throw new ConfinementError(place, 'is a symbolic link');
+    if (!found.isDirectory()) throw new ConfinementError(place, 'is not a folder');
+  }
+  return place;
 }
 
 function temporaryOf(segments: readonly string[]): readonly string[] {

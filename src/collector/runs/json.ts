@@ -12,7 +12,23 @@ export function numberJson(value: number): string {
 
 /** A value as JSON: bytes as `{"base64": "…"}`. With `indent`, one entry a line. */
 export function valueJson(value: AnyValue | undefined, indent = false): string {
-  return write(value, indent ? '\n' : '');
+  return indent ? writeIndented(value, '\n') : write(value);
+}
+
+/** The same few keys stand in every line. */
+const KNOWN_KEYS = 4_096;
+const MAX_KNOWN_KEY_LENGTH = 200;
+const knownKeys = new Map<string, string>();
+
+/** A key with its colon. */
+export function keyJson(key: string): string {
+  let json = knownKeys.get(key);
+  if (json !== undefined) return json;
+  json = `${JSON.stringify(key)}:`;
+  if (key.length > MAX_KNOWN_KEY_LENGTH) return json;
+  if (knownKeys.size >= KNOWN_KEYS) knownKeys.clear();
+  knownKeys.set(key, json);
+  return json;
 }
 
 /**
@@ -39,7 +55,28 @@ export function isMap(value: AnyValue | undefined): value is Attributes {
   );
 }
 
-function write(value: AnyValue | undefined, lineStart: string): string {
+function write(value: AnyValue | undefined): string {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return leafJson(value);
+  let text = '';
+  if (isMap(value)) {
+    for (const key of Object.keys(value)) text += (text === '' ? '' : ',') + keyJson(key) + write(value[key]);
+    return `{${text}}`;
+  }
+  for (const item of value) text += (text === '' ? '' : ',') + write(item);
+  return `[${text}]`;
+}
+
+function writeIndented(value: AnyValue | undefined, lineStart: string): string {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return leafJson(value);
+  const inner = `${lineStart}  `;
+  const items = isMap(value)
+    ? Object.keys(value).map(key => `${inner}${JSON.stringify(key)}: ${writeIndented(value[key], inner)}`)
+    : value.map(item => inner + writeIndented(item, inner));
+  const [open, close] = isMap(value) ? '{}' : '[]';
+  return items.length === 0 ? `${open}${close}` : `${open}${items.join(',')}${lineStart}${close}`;
+}
+
+function leafJson(value: AnyValue | undefined): string {
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value);
@@ -49,21 +86,10 @@ function write(value: AnyValue | undefined, lineStart: string): string {
       return value ? 'true' : 'false';
     case 'bigint':
       return value.toString();
-    case 'undefined':
-      return 'null';
     default:
       break;
   }
-  if (value === null) return 'null';
-  if (value instanceof Uint8Array) {
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    return `{"base64":"${bytes.toString('base64')}"}`;
-  }
-  const inner = lineStart === '' ? '' : `${lineStart}  `;
-  const colon = lineStart === '' ? ':' : ': ';
-  const items = isMap(value)
-    ? Object.keys(value).map(key => `${inner}${JSON.stringify(key)}${colon}${write(value[key], inner)}`)
-    : (value as readonly AnyValue[]).map(item => inner + write(item, inner));
-  const [open, close] = isMap(value) ? '{}' : '[]';
-  return items.length === 0 ? `${open}${close}` : `${open}${items.join(',')}${lineStart}${close}`;
+  if (!(value instanceof Uint8Array)) return 'null';
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return `{"base64":"${bytes.toString('base64')}"}`;
 }

@@ -265,8 +265,9 @@ function next(before: Instance | undefined, event: LifecycleEvent): Instance {
   return { ...base, state: 'running', lastSeen: received };
 }
 
-/** A map of whole numbers from 0 on, flat or nested (`{points: {queue_full: 3}}` becomes `points/queue_full`). */
+/** A number of items from 0 on, or a map of such, flat or nested (`{points: {queue_full: 3}}` becomes `points/queue_full`). */
 function countsOf(value: AnyValue | undefined): Counts | undefined {
+  if (typeof value === 'number') return countsOf(Object.assign(Object.create(null), { items: value }));
   if (!isMap(value)) return undefined;
   const counts: Record<string, number> = Object.create(null);
   let room = MAX_COUNTS;

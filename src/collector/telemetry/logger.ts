@@ -1,7 +1,7 @@
 // What the collector prints about itself: one line per message on stderr, as text or JSON, repeats thinned out.
 import { writeSync } from 'node:fs';
+import { printable } from '../../semconv/printable.ts';
 import type { Logger } from '../component.ts';
-import { printable } from './printable.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogEncoding = 'console' | 'json';

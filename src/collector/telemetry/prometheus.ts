@@ -1,7 +1,7 @@
 // Serves the collector's own metrics to Prometheus, in its text format 0.0.4.
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listenOn } from '../listen.ts';
 import type { Labels, Registry, Sample } from './metrics.ts';
 
 /** A scrape is one short request; nobody needs longer. */
@@ -27,11 +27,25 @@ export interface MetricsServer {
   stop(): Promise<void>;
 }
 
-/** Listens for scrapes of `/metrics`. Throws when the address cannot be bound. */
+/** Listens for scrapes of `/metrics`. Throws an error that names the setting when the address cannot be bound. */
 export async function servePrometheus(
   endpoint: { readonly host: string; readonly port: number },
   registry: Registry,
 ): Promise<MetricsServer> {
+  const { servers, addresses } = await listenOn(
+    { transport: 'tcp', endpoint },
+    () => makeServer(registry),
+    'service::telemetry::metrics::address',
+  );
+  return {
+    address: addresses[0]!,
+    stop: async () => {
+      await Promise.all(servers.map(server => closed(server as http.Server)));
+    },
+  };
+}
+
+function makeServer(registry: Registry): http.Server {
   const server = http.createServer((request, response) => {
     // A web page can reach a port of this machine through its visitor's browser: browsers say so.
     if (request.headers.origin !== undefined) return void response.writeHead(403).end();
@@ -44,22 +58,14 @@ export async function servePrometheus(
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;
   server.maxConnections = MAX_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port: endpoint.port, ...(endpoint.host === '' ? {} : { host: endpoint.host }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
+  return server;
+}
+
+function closed(server: http.Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve());
+    server.closeAllConnections();
   });
-  const { address, port, family } = server.address() as AddressInfo;
-  return {
-    address: family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
-    stop: () =>
-      new Promise(resolve => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
 function metricName(name: string): string {

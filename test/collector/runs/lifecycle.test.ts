@@ -106,6 +106,14 @@ describe('attempts', () => {
 });
 
 describe('lifecycleEvent', () => {
+  it('takes a single number of items, as our own SDK sends it', () => {
+    const attributes = { 'kymo.run.emitted': 7, 'kymo.run.dropped': attributesOf({}) };
+    const [finish] = new BatchMaker().logs({ resource: { 'kymo.run.id': 'r' } }, [
+      { eventName: 'kymo.run.finish', attributes },
+    ]).logs;
+    expect(lifecycleEvent(finish!, T0)).toMatchObject({ emitted: { items: 7 }, dropped: {} });
+  });
+
   it('reads attributes, or the body, and leaves out what makes no sense', () => {
     const maker = new BatchMaker();
     const [a, b, c] = maker.logs({ resource: { 'kymo.run.id': 'r', 'service.instance.id': 'i' } }, [

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { createLogger, type LoggerOptions } from '../../../src/collector/telemetry/logger.ts';
-import { printable } from '../../../src/collector/telemetry/printable.ts';
+import { printable } from '../../../src/semconv/printable.ts';
 
 function capture(options: LoggerOptions = {}) {
   const lines: string[] = [];

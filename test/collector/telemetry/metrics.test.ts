@@ -74,7 +74,7 @@ describe('the Prometheus text', () => {
       expect(page.status).toBe(403);
       await expect(
         servePrometheus({ host: '127.0.0.1', port: Number(server.address.split(':')[1]) }, registry),
-      ).rejects.toThrow(/EADDRINUSE/);
+      ).rejects.toThrow(/service::telemetry::metrics::address: .* is in use/);
     } finally {
       await server.stop();
     }

@@ -15,7 +15,7 @@ export type Histograms = readonly (readonly [
 const START_MS = 90_000;
 const POLL_MS = 100;
 /** Keep every point; by default readers keep a sample. Zero would do for the readers and not for the plugins. */
-const SAMPLES = 'scalars=1000000,histograms=10000,text=10000,images=10000';
+const SAMPLES = 'scalars=1000000,histograms=10000,text=10000,images=10000,audio=10000';
 
 export class TensorBoard {
   readonly reader: Reader;
@@ -83,6 +83,31 @@ export class TensorBoard {
     return found.map(({ step }) => step);
   }
 
+  /** Pictures of a tag as the page gets them. */
+  async images(run: string, tag: string): Promise<readonly Shown[]> {
+    return this.#blobs('images', 'individualImage', run, tag);
+  }
+
+  async sounds(run: string, tag: string): Promise<readonly Shown[]> {
+    return this.#blobs('audio', 'individualAudio', run, tag);
+  }
+
+  async #blobs(plugin: string, one: string, run: string, tag: string): Promise<Shown[]> {
+    const found = (await this.#get(`${plugin}/${plugin}`, { run, tag, sample: '0' })) as {
+      readonly step: number;
+      readonly query: string;
+    }[];
+    const shown: Shown[] = [];
+    for (const { step, query } of found) {
+      const response = await fetch(`${this.#url}/data/plugin/${plugin}/${one}?${query}`);
+      if (!response.ok) throw new Error(`${plugin}/${one}: ${response.status}`);
+      const bytes = Buffer.from(await response.arrayBuffer());
+      const type = response.headers.get('content-type') ?? '';
+      shown.push({ step, type, bytes });
+    }
+    return shown;
+  }
+
   /** Of each run: its hyperparameters and how it ended. */
   async hparams(): Promise<Map<string, { status: string; hparams: Record<string, unknown> }>> {
     const body = {
@@ -115,6 +140,13 @@ export class TensorBoard {
     if (!response.ok) throw new Error(`${route}: ${response.status} ${text}`);
     return JSON.parse(text);
   }
+}
+
+/** A picture or a sound as it is served. */
+export interface Shown {
+  readonly step: number;
+  readonly type: string;
+  readonly bytes: Buffer;
 }
 
 interface SessionGroup {

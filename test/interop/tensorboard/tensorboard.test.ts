@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { crc32, deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import {
   encodeHistogram,
@@ -20,6 +21,7 @@ import type { RunId } from '../../../src/collector/runs/run.ts';
 import { attributes, type Process, type Row, Sender } from '../../collector/exporters/tensorboard/batches.ts';
 import { Bench } from '../../collector/exporters/tensorboard/bench-folder.ts';
 import { eventFiles, filledFiles } from '../../collector/exporters/tensorboard/readers.ts';
+import { media, sha256, type TestMedia } from '../../collector/media-events.ts';
 import { describeWithPeers } from '../peers.ts';
 import { Logged } from './logged.ts';
 import { type Reader, TensorBoard } from './server.ts';
@@ -45,6 +47,50 @@ const PIXEL = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
   'base64',
 );
+
+/** A whole PNG of 2 by 3 grey pixels. */
+function picture(seed: number): Buffer {
+  const raw = Buffer.concat(
+    Array.from({ length: 3 }, (_, y) => Buffer.from([0, seed * 20 + y, seed * 20 + y + 1])),
+  );
+  const header = Buffer.from([0, 0, 0, 2, 0, 0, 0, 3, 8, 0, 0, 0, 0]);
+  const chunk = (type: string, data: Buffer): Buffer => {
+    const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+    const out = Buffer.alloc(body.length + 8);
+    out.writeUInt32BE(data.length, 0);
+    body.copy(out, 4);
+    out.writeUInt32BE(crc32(body), body.length + 4);
+    return out;
+  };
+  const magic = Buffer.from('89504e470d0a1a0a', 'hex');
+  return Buffer.concat([
+    magic,
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(raw)),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+/** The smallest GIF. */
+const FILM = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64');
+
+/** Eight samples of 8 bits as WAV. */
+function sound(seed: number): Buffer {
+  const header = Buffer.alloc(44);
+  header.write('RIFF', 0, 'latin1');
+  header.writeUInt32LE(36 + 8, 4);
+  header.write('WAVEfmt ', 8, 'latin1');
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(1, 20);
+  header.writeUInt16LE(1, 22);
+  header.writeUInt32LE(8000, 24);
+  header.writeUInt32LE(8000, 28);
+  header.writeUInt16LE(1, 32);
+  header.writeUInt16LE(8, 34);
+  header.write('data', 36, 'latin1');
+  header.writeUInt32LE(8, 40);
+  return Buffer.concat([header, Buffer.alloc(8, 128 + seed)]);
+}
 
 const rows = (from: number, to: number, names: readonly string[] = ['a', 'b']): Row[] =>
   Array.from({ length: to - from }, (_, i) => ({
@@ -73,6 +119,7 @@ describeWithPeers('TensorBoard', ['tensorboard'], python => {
   beforeAll(async () => {
     for (const bench of [main, live, crashing]) await bench.start();
     await writeFinished();
+    await writeMedia();
     await writeCrashed();
     // Live runs begin before TensorBoard does.
     await live.export(logged.rows({ run: 'live' }, rows(0, 10)));
@@ -185,6 +232,48 @@ describeWithPeers('TensorBoard', ['tensorboard'], python => {
     expect(filledFiles(path.join(main.runs, 'late-finished')).length).toBe(1);
   }
 
+  /** What the research API logs of media, in chunks and not in order of step. */
+  async function writeMedia(): Promise<void> {
+    const run: Process = { run: 'media' };
+    const send = (...events: TestMedia[]) =>
+      main.export(
+        sender.events(
+          run,
+          events.flatMap(one =>
+            media(one).map(log => ({ name: log.eventName!, attributes: attributes(log.attributes!) })),
+          ),
+        ),
+      );
+    await send(
+      { name: 'film', kind: 'video', mime: 'image/gif', step: 0, bytes: FILM, more: { 'kymo.mode': 'eval' } },
+      { name: 'film', kind: 'video', mime: 'video/mp4', step: 1, bytes: Buffer.from('not shown') },
+      { name: 'notes', kind: 'text', mime: 'text/markdown', step: 0, bytes: Buffer.from('# Notes') },
+      {
+        name: 'page',
+        kind: 'html',
+        mime: 'text/html',
+        step: 0,
+        bytes: Buffer.from('<script>alert(1)</script>'),
+      },
+      {
+        name: 'rows',
+        kind: 'table',
+        mime: 'application/json',
+        step: 0,
+        bytes: Buffer.from('{"columns":["a","b"],"data":[[1,"x|<y>"]]}'),
+      },
+    );
+    for (const step of [0, 1, 3, 2]) {
+      await send(
+        { name: 'pic', step, bytes: picture(step), chunk: 30 },
+        { name: 'beep', kind: 'audio', mime: 'audio/wav', step, bytes: sound(step) },
+      );
+      await main.export(logged.rows(run, [{ step, values: { loss: step } }]));
+    }
+    await main.export(finish(run));
+    await main.commit();
+  }
+
   /** A collector that dies again and again. */
   async function writeCrashed(): Promise<void> {
     for (let round = 0; round < 4; round++) {
@@ -212,6 +301,40 @@ describeWithPeers('TensorBoard', ['tensorboard'], python => {
         status: 'STATUS_SUCCESS',
         hparams: { lr: 0.1, 'optim.name': 'adam' },
       });
+    }
+  });
+
+  it('shows pictures, GIFs, sounds, texts and tables, late ones too, exactly', async () => {
+    const steps = [0, 1, 2, 3];
+    for (const server of servers) {
+      const { reader } = server;
+      const shown = async () => ({
+        pictures: (await server.images('media', 'pic')).map(one => [one.step, one.type, sha256(one.bytes)]),
+        film: (await server.images('media', 'eval/film')).map(one => [one.step, one.type, sha256(one.bytes)]),
+        sounds: (await server.sounds('media', 'beep')).map(one => [one.step, one.type, sha256(one.bytes)]),
+        markdown: (await server.texts('media', 'notes')).map(({ step, text }) => [step, text]),
+        html: (await server.texts('media', 'page')).map(({ step, text }) => [step, text]),
+        table: (await server.texts('media', 'rows')).map(({ step, text }) => [step, text.replace(/\s/g, '')]),
+        scalar: (await server.scalars('media', 'loss')).map(([, step, value]) => [step, value]),
+      });
+      const expected = {
+        pictures: steps.map(step => [step, 'image/png', sha256(picture(step))]),
+        film: [[0, 'image/gif', sha256(FILM)]],
+        sounds: steps.map(step => [step, 'audio/wav', sha256(sound(step))]),
+        markdown: [[0, '<h1>Notes</h1>']],
+        html: [[0, '<pre><code>&lt;script&gt;alert(1)&lt;/script&gt;\n</code></pre>']],
+        table: [
+          [
+            0,
+            '<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>1</td><td>x|&lt;y&gt;</td></tr></tbody></table>',
+          ],
+        ],
+        scalar: steps.map(step => [step, step]),
+      };
+      for (const deadline = Date.now() + 30_000; Date.now() < deadline; await delay(200)) {
+        if (isDeepStrictEqual(await shown(), expected)) break;
+      }
+      expect({ reader, ...(await shown()) }).toEqual({ reader, ...expected });
     }
   });
 

@@ -1,7 +1,7 @@
 // What a batch holds, as lines of text that are safe on a terminal: one record never becomes two lines.
 import type { AnyValue, Attributes, Resource, Scope } from '../../../otlp/model.ts';
+import { printable } from '../../../semconv/printable.ts';
 import type { Batch } from '../../component.ts';
-import { printable } from '../../telemetry/printable.ts';
 
 export type Verbosity = 'basic' | 'normal' | 'detailed';
 

@@ -21,6 +21,10 @@ import { checkState, StateStore } from './state-store.ts';
 /** Counter of what could not be written, by reason. Items for refused runs, bytes for files, events for documents. */
 export const LOST_METRIC = 'kymo_jsonl_lost';
 
+/** Counters of media and artifacts that got a file. */
+export const MEDIA_METRIC = 'kymo_media_events';
+export const MEDIA_BYTES_METRIC = 'kymo_media_bytes';
+
 export interface JsonlOptions {
   /** The folder that holds the run folders; absolute. */
   readonly root: string;
@@ -60,6 +64,10 @@ export class JsonlExporter implements Exporter {
       logger: context.logger,
       budget: this.#budget,
       lost: (reason, amount) => context.instruments.count(LOST_METRIC, amount, { reason }),
+      stored: (events, bytes) => {
+        context.instruments.count(MEDIA_METRIC, events);
+        context.instruments.count(MEDIA_BYTES_METRIC, bytes);
+      },
     };
   }
 
@@ -77,9 +85,9 @@ export class JsonlExporter implements Exporter {
     }
   }
 
-  export(batch: Batch): void {
+  export(batch: Batch): void | Promise<void> {
     try {
-      this.#write(batch);
+      const checking = this.#write(batch);
       if (this.#budget.bytes > MAX_BUFFERED_BYTES) {
         for (const run of this.#open.values()) {
           run.flush();
@@ -87,6 +95,7 @@ export class JsonlExporter implements Exporter {
         }
       }
       this.#limitFiles();
+      if (checking.length > 0) return this.#wait(checking);
     } catch (error) {
       throw this.#fail(error);
     }
@@ -95,6 +104,7 @@ export class JsonlExporter implements Exporter {
   async commit(): Promise<CommittedState> {
     try {
       const dirty = [...this.#open.values()].filter(run => run.dirty);
+      await forEach(dirty, run => run.settle());
       for (const run of dirty) {
         run.flush();
         run.releaseBuffers();
@@ -118,7 +128,13 @@ export class JsonlExporter implements Exporter {
     this.#open.clear();
   }
 
-  #write(batch: Batch): void {
+  async #wait(work: readonly Promise<void>[]): Promise<void> {
+    const ended = await Promise.allSettled(work);
+    for (const one of ended) if (one.status === 'rejected') throw this.#fail(one.reason);
+  }
+
+  /** Returns what goes on after it: the checking of media that are whole now. */
+  #write(batch: Batch): Promise<void>[] {
     const { position, next, receivedUnixNano } = batch;
     /** Undefined: left out, because it is refused or because it has this batch already. */
     const found = new Map<Run, OpenRun | undefined>();
@@ -152,8 +168,14 @@ export class JsonlExporter implements Exporter {
       if (find(log.run)?.addLog(log, receivedUnixNano) === false) findLiving(log.run);
     }
     for (const span of batch.spans) findLiving(span.run)?.addSpan(span);
-    for (const run of touched) run.record.took(next, receivedUnixNano);
+    const checking: Promise<void>[] = [];
+    for (const run of touched) {
+      const work = run.finishBatch(receivedUnixNano);
+      if (work !== undefined) checking.push(work);
+      run.record.took(next, receivedUnixNano);
+    }
     if (this.#refused.size > 0) this.#countRefused(batch, scalars);
+    return checking;
   }
 
   #touch(run: OpenRun): void {

@@ -8,7 +8,7 @@ import type { RunFolder } from '../../runs/run.ts';
 import type { FileState } from './append-file.ts';
 import { MAX_STATE_BYTES } from './limits.ts';
 import { LOGS_FOLDER, type RunSurroundings } from './open-run.ts';
-import { type FileKey, type FileStates, FORMAT, type Identity } from './run-record.ts';
+import { FILE_KEYS, type FileKey, type FileStates, FORMAT, type Identity } from './run-record.ts';
 
 /** What a run is opened with when nothing is known about it. */
 export interface FirstSight {
@@ -29,10 +29,7 @@ export function firstSight(folder: RunFolder, identity: Identity, around: RunSur
     const length = found?.isFile() ? found.size : 0;
     return { length, missing: 0, adopted: length };
   };
-  return {
-    part,
-    files: { metrics: fileState('metrics'), logs: fileState('logs'), spans: fileState('spans') },
-  };
+  return { part, files: Object.fromEntries(FILE_KEYS.map(key => [key, fileState(key)])) as FileStates };
 }
 
 /** True when run.json is ours: made now, by us earlier, or by nobody that says so. */

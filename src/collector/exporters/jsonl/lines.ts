@@ -1,9 +1,8 @@
 // One line of JSON for each histogram, log record and span, and the beginning that all lines of a process share.
-import { newAttributes } from '../../../otlp/attributes.ts';
 import type { Attributes, HistogramPoint, PointContext } from '../../../otlp/model.ts';
 import { DEFAULT_MODE, GLOBAL_SCOPE, MODE, RUN_ID, SCOPE, STEP } from '../../../semconv/names.ts';
 import type { ResolvedLog, ResolvedSpan } from '../../component.ts';
-import { numberJson, valueJson } from '../../runs/json.ts';
+import { keyJson, numberJson, valueJson } from '../../runs/json.ts';
 import type { Superseded } from '../../runs/lifecycle.ts';
 import { explicitMode, FIRST_ATTEMPT } from '../../runs/resolve.ts';
 import type { Run } from '../../runs/run.ts';
@@ -41,11 +40,31 @@ export function contextJson(context: PointContext | undefined): string {
   return text;
 }
 
+const nanos = new BigUint64Array(1);
+/** Low, high: without division of bigints, which every line would feel. */
+const words = new Uint32Array(nanos.buffer);
+/** Up to the year 2116 microseconds and their whole seconds are exact as numbers. */
+const EXACT_HIGH_WORD = 2 ** 30;
+let lastSecond = Number.NaN;
+let lastSecondText = '';
+
 /** Unix time in seconds with six digits; what is finer is cut. */
 export function unixSeconds(unixNano: bigint): string {
-  const micros = unixNano / 1000n;
-  const text = (micros <= 9007199254740991n ? String(Number(micros)) : micros.toString()).padStart(7, '0');
-  return `${text.slice(0, -6)}.${text.slice(-6)}`;
+  nanos[0] = unixNano;
+  const high = words[1]!;
+  if (high >= EXACT_HIGH_WORD) {
+    const text = (unixNano / 1000n).toString();
+    return `${text.slice(0, -6)}.${text.slice(-6)}`;
+  }
+  // 2^32 = 4,294,967 × 1,000 + 296.
+  const micros = high * 4_294_967 + Math.floor((high * 296 + words[0]!) / 1_000);
+  const second = Math.floor(micros / 1e6);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastSecondText = `${second}.`;
+  }
+  // As a small integer, which is turned into text several times faster.
+  return lastSecondText + `${(1e6 + (micros - second * 1e6)) | 0}`.slice(1);
 }
 
 export function histogramLine(point: HistogramPoint, name: string, step: number, owner: string): string {
@@ -112,7 +131,7 @@ export function spanLine({ record, run, scope }: ResolvedSpan, firstInstance: st
   return `${text}}\n`;
 }
 
-function traceJson(traceId: string, spanId: string): string {
+export function traceJson(traceId: string, spanId: string): string {
   let text = '';
   if (traceId !== '') text += `,"trace_id":${JSON.stringify(traceId)}`;
   if (spanId !== '') text += `,"span_id":${JSON.stringify(spanId)}`;
@@ -125,15 +144,22 @@ function stepJson(attributes: Attributes): string {
 }
 
 function attributesJson(attributes: Attributes): string {
-  const rest = newAttributes();
-  let any = false;
+  let text = '';
   for (const key of Object.keys(attributes)) {
     // A step that is no number is kept as it came.
     if (IN_LINE.has(key) && !(key === STEP && stepJson(attributes) === '')) continue;
-    rest[key] = attributes[key]!;
-    any = true;
+    text += (text === '' ? '' : ',') + keyJson(key) + valueJson(attributes[key]);
   }
-  return any ? `,"attributes":${valueJson(rest)}` : '';
+  return text === '' ? '' : `,"attributes":{${text}}`;
+}
+
+/** Attributes that stand in no other key of the line. */
+export function restJson(attributes: Attributes, said: ReadonlySet<string>): string {
+  let rest = '';
+  for (const key of Object.keys(attributes)) {
+    if (!said.has(key)) rest += (rest === '' ? '' : ',') + keyJson(key) + valueJson(attributes[key]);
+  }
+  return rest === '' ? '' : `,"attributes":{${rest}}`;
 }
 
 /** The sender's own word, else OTLP's name of the range. */

@@ -20,7 +20,7 @@ export const RESERVED_KEYS: ReadonlySet<string> = new Set([
 
 /** A number as JSON.stringify keeps it: what it cannot keep is text. */
 export type PackedNumber = number | string;
-/** name, count, last, step of last, min, max, how many were NaN or infinite. */
+/** name, count, last, step of last, min, max, how many were NaN or infinite; sum, steps of min and max, the sender's name where it is another. */
 export type PackedMetric = readonly [
   string,
   number,
@@ -29,11 +29,17 @@ export type PackedMetric = readonly [
   PackedNumber,
   PackedNumber,
   number,
+  PackedNumber?,
+  PackedNumber?,
+  PackedNumber?,
+  string?,
 ];
 
 /** One metric of a run. `min` and `max` are over finite values. */
 export class Metric {
   readonly name: string;
+  /** As the sender wrote it, without scope, mode and labels. */
+  readonly ownName: string;
   /** `,"name":` */
   readonly keyJson: string;
   count = 0;
@@ -41,12 +47,17 @@ export class Metric {
   lastStep = Number.NaN;
   min = Number.POSITIVE_INFINITY;
   max = Number.NEGATIVE_INFINITY;
+  minStep = Number.NaN;
+  maxStep = Number.NaN;
+  /** Of the finite values. */
+  sum = 0;
   nonfinite = 0;
   /** Which line this metric was last seen in; two values of one name are never on one line. */
   mark = 0;
 
-  constructor(name: string) {
+  constructor(name: string, ownName: string) {
     this.name = name;
+    this.ownName = ownName;
     this.keyJson = `,${JSON.stringify(lineKey(name))}:`;
   }
 
@@ -56,8 +67,15 @@ export class Metric {
     this.lastStep = step;
     if (value - value !== 0) this.nonfinite++;
     else {
-      if (value < this.min) this.min = value;
-      if (value > this.max) this.max = value;
+      this.sum += value;
+      if (value < this.min) {
+        this.min = value;
+        this.minStep = step;
+      }
+      if (value > this.max) {
+        this.max = value;
+        this.maxStep = step;
+      }
     }
   }
 }
@@ -67,22 +85,25 @@ export class MetricsTable {
   readonly #others = new Map<string, Metric>();
 
   constructor(packed: readonly PackedMetric[] = []) {
-    for (const [name, count, last, lastStep, min, max, nonfinite] of packed) {
-      const metric = new Metric(name);
+    for (const [name, count, last, lastStep, min, max, nonfinite, sum, minStep, maxStep, own] of packed) {
+      const metric = new Metric(name, own ?? name);
       metric.count = count;
       metric.last = Number(last);
       metric.lastStep = Number(lastStep);
       metric.min = Number(min);
       metric.max = Number(max);
       metric.nonfinite = nonfinite;
+      metric.sum = Number(sum ?? Number.NaN);
+      metric.minStep = Number(minStep ?? Number.NaN);
+      metric.maxStep = Number(maxStep ?? Number.NaN);
       this.#listed.set(name, metric);
     }
   }
 
-  find(name: string): Metric {
+  find(name: string, ownName: string): Metric {
     const known = this.#listed.get(name) ?? this.#others.get(name);
     if (known !== undefined) return known;
-    const metric = new Metric(name);
+    const metric = new Metric(name, ownName);
     if (this.#listed.size < MAX_LISTED_METRICS && name.length <= MAX_LISTED_NAME_CHARACTERS) {
       this.#listed.set(name, metric);
     } else {
@@ -100,16 +121,15 @@ export class MetricsTable {
     return this.#listed.values();
   }
   packed(): PackedMetric[] {
-    return [...this.#listed.values()].map(metric => [
-      metric.name,
-      metric.count,
-      pack(metric.last),
-      pack(metric.lastStep),
-      pack(metric.min),
-      pack(metric.max),
-      metric.nonfinite,
-    ]);
+    return [...this.#listed.values()].map(packed);
   }
+}
+
+function packed(metric: Metric): PackedMetric {
+  const { name, ownName, count, last, lastStep, min, max, nonfinite, sum, minStep, maxStep } = metric;
+  const numbers = [name, count, pack(last), pack(lastStep), pack(min), pack(max), nonfinite] as const;
+  const more = [pack(sum), pack(minStep), pack(maxStep)] as const;
+  return ownName === name ? [...numbers, ...more] : [...numbers, ...more, ownName];
 }
 
 /** The key of a metric in a line. Undone by taking one `~` from the front. */

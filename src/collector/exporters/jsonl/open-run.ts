@@ -4,6 +4,7 @@ import path from 'node:path';
 import { newAttributes } from '../../../otlp/attributes.ts';
 import type { AnyValue, Attributes, HistogramPoint } from '../../../otlp/model.ts';
 import {
+  EVENT_METRIC,
   EVENT_RUN_CONFIG,
   EVENT_RUN_HEARTBEAT,
   EVENT_RUN_SUMMARY,
@@ -14,14 +15,18 @@ import type { Logger, ResolvedHistogram, ResolvedLog, ResolvedSpan } from '../..
 import { ConfinementError, confinedRead, confinedReplace } from '../../runs/confined.ts';
 import { isMap, parseJson, valueJson } from '../../runs/json.ts';
 import { lifecycleEvent } from '../../runs/lifecycle.ts';
+import { contentEvent, withoutContent } from '../../runs/media-events.ts';
 import { isWholeRow } from '../../runs/rows-from-logs.ts';
 import type { Run, RunFolder } from '../../runs/run.ts';
 import { unrankedName } from '../../runs/series-name.ts';
 import { AppendFile, type BufferBudget, NEW_FILE } from './append-file.ts';
 import { MAX_CONFIG_BYTES, MAX_STATE_BYTES, MAX_SUMMARY_BYTES } from './limits.ts';
 import { histogramLine, logLine, modeJson, ownerJson, spanLine, supersededLine } from './lines.ts';
+import { RunMedia } from './media.ts';
+import { ROLLOUT_EVENTS, Rollouts } from './rollouts.ts';
 import { RowGroups, type RowSink } from './rows.ts';
 import {
+  FILE_KEYS,
   type FileKey,
   type FileStates,
   type Identity,
@@ -39,6 +44,8 @@ export interface RunSurroundings {
   readonly budget: BufferBudget;
   /** Counts what was lost or left out, by reason. */
   lost(reason: string, amount: number): void;
+  /** Counts media and artifacts that got a file. */
+  stored(events: number, bytes: number): void;
 }
 
 export const LOGS_FOLDER = 'logs';
@@ -54,11 +61,14 @@ export class OpenRun implements RowSink {
   readonly #around: RunSurroundings;
   readonly #part: string;
   readonly #files: Readonly<Record<FileKey, AppendFile>>;
+  readonly #media: RunMedia;
+  readonly #rollouts: Rollouts;
   /** config.json as it should be; undefined until an event touches it. */
   #config: Attributes | undefined;
   #configDirty = false;
   #toldRemoved = false;
   #toldConfig = false;
+  #toldMalformed = false;
   #state: RunState | undefined;
 
   constructor(
@@ -82,7 +92,20 @@ export class OpenRun implements RowSink {
         around.budget,
         (file, bytes, removed) => this.#missing(file, bytes, removed),
       );
-    this.#files = { metrics: open('metrics'), logs: open('logs'), spans: open('spans') };
+    this.#files = byKey(open);
+    this.#media = new RunMedia(
+      {
+        ...{ root: around.root, folder, part: this.#part, logger: around.logger },
+        lost: around.lost,
+        stored: around.stored,
+        addLine: (kind, line) => {
+          this.record.totals[kind]++;
+          this.#files[kind].append(line);
+        },
+      },
+      state?.media,
+    );
+    this.#rollouts = new Rollouts(state?.awaited);
   }
 
   addRow(line: string): void {
@@ -117,12 +140,60 @@ export class OpenRun implements RowSink {
     if (entry.eventName === EVENT_RUN_SUMMARY) {
       this.#mergeSummary(payload(entry.attributes[RUN_SUMMARY], entry.body, RUN_SUMMARY));
     }
+    if (entry.eventName === EVENT_METRIC && !this.record.definitions.add(entry.attributes)) {
+      this.#around.lost('bad_definition', 1);
+    }
+    if (this.#addElsewhere(log, receivedUnixNano)) return event !== undefined;
     // Heartbeats would be most of the file; rows are in metrics.jsonl.
     if (entry.eventName !== EVENT_RUN_HEARTBEAT && !isWholeRow(entry)) {
       this.record.totals.logs++;
       this.#files.logs.append(logLine(log, this.record.firstInstance));
     }
     return event !== undefined;
+  }
+
+  /** Call after each batch. A promise where media have to be read once more to check them. */
+  finishBatch(receivedUnixNano: bigint): Promise<void> | undefined {
+    const { totals, firstInstance } = this.record;
+    const { rollouts, evaluations } = this.#rollouts.finishBatch(firstInstance, line =>
+      this.#files.rollouts.append(line),
+    );
+    totals.rollouts += rollouts;
+    totals.evaluations += evaluations;
+    return this.#media.finishBatch(receivedUnixNano);
+  }
+
+  /** Gives media their names and writes their lines; before `flush` in a commit. */
+  settle(): Promise<void> {
+    return this.#media.settle();
+  }
+
+  /** Media, artifacts and rollouts have files of their own. False for what goes to logs.jsonl. */
+  #addElsewhere(log: ResolvedLog, receivedUnixNano: bigint): boolean {
+    const { record } = log;
+    const content = contentEvent(record);
+    if (content === undefined) {
+      if (!ROLLOUT_EVENTS.has(record.eventName)) return false;
+      this.#rollouts.add(log);
+      return true;
+    }
+    if (content.kind !== 'malformed') {
+      this.#media.add(content, log, this.record.firstInstance, receivedUnixNano);
+      return true;
+    }
+    this.#around.lost('media_malformed', 1);
+    if (!this.#toldMalformed) {
+      this.#around.logger.warn(
+        `a ${record.eventName} event cannot be read (${content.reason}); it is in logs.jsonl, without content; more of this kind are only counted`,
+        { run: this.folder },
+      );
+    }
+    this.#toldMalformed = true;
+    this.record.totals.logs++;
+    const body = record.body instanceof Uint8Array ? null : record.body;
+    const bare = { ...record, body, attributes: withoutContent(record.attributes) };
+    this.#files.logs.append(logLine({ ...log, record: bare }, this.record.firstInstance));
+    return true;
   }
 
   /** Anything from an instance shows that it lives. */
@@ -192,6 +263,7 @@ export class OpenRun implements RowSink {
   cutBack(): void {
     // An empty file is not made: most runs have no spans.
     for (const file of this.#each) if (file.state.length > 0 || fs.existsSync(file.path)) file.open();
+    this.#media.restore();
   }
   /** Makes the files durable; returns the folders whose names have to be too. */
   async sync(): Promise<readonly string[]> {
@@ -204,7 +276,10 @@ export class OpenRun implements RowSink {
   /** The state of this moment. Call after `flush`. */
   state(): RunState {
     if (this.dirty || this.#state === undefined) {
-      this.#state = this.record.state(this.folder, this.#part, this.#fileStates());
+      this.#state = this.record.state(this.folder, this.#part, this.#fileStates(), {
+        media: this.#media.state(),
+        awaited: this.#rollouts.awaited,
+      });
     }
     return this.#state;
   }
@@ -212,7 +287,7 @@ export class OpenRun implements RowSink {
   /** Replaces run.json and, where it changed, config.json. */
   async writeDocuments(): Promise<void> {
     const { root, writer } = this.#around;
-    const document = this.record.document(writer, this.#fileNames(), this.#fileStates());
+    const document = this.record.document(writer, this.#fileNames(), this.#fileStates(), this.#media.waiting);
     await confinedReplace(root, [this.folder, this.#name('run', 'json')], `${document}\n`);
     if (this.#config !== undefined && this.#configDirty) {
       const text = `${valueJson(this.#config, true)}\n`;
@@ -274,16 +349,18 @@ export class OpenRun implements RowSink {
   }
 
   #fileStates(): FileStates {
-    const { metrics, logs, spans } = this.#files;
-    return { metrics: metrics.state, logs: logs.state, spans: spans.state };
+    return byKey(key => this.#files[key].state);
   }
   #fileNames(): Readonly<Record<FileKey, string>> {
-    const name = (key: FileKey) => `${LOGS_FOLDER}/${this.#name(key, 'jsonl')}`;
-    return { metrics: name('metrics'), logs: name('logs'), spans: name('spans') };
+    return byKey(key => `${LOGS_FOLDER}/${this.#name(key, 'jsonl')}`);
   }
   #name(base: string, extension: string): string {
     return `${base}${this.#part}.${extension}`;
   }
+}
+
+function byKey<T>(make: (key: FileKey) => T): Record<FileKey, T> {
+  return Object.fromEntries(FILE_KEYS.map(key => [key, make(key)])) as Record<FileKey, T>;
 }
 
 /** `files` of a run.json; undefined where it cannot be read. */

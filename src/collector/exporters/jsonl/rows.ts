@@ -142,7 +142,7 @@ function planOf(
   if (sink === undefined) return undefined;
   const group = sink.groups.find(sink, resolved.run, resolved.scope);
   const name = unrankedName(series, resolved);
-  const metric = sink.record.metrics.find(name);
+  const metric = sink.record.metrics.find(name, series.name);
   const { keyJson } = metric;
   return { group, metric, keyJson, mode: resolved.mode, counter: group.ownerJson + keyJson };
 }

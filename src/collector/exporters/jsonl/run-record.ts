@@ -7,7 +7,9 @@ import type { Run } from '../../runs/run.ts';
 import { StepCounter, type StepCounts } from '../../runs/step-counter.ts';
 import type { FileState } from './append-file.ts';
 import { MAX_SUMMARY_BYTES } from './limits.ts';
-import { MetricsTable, type PackedMetric } from './metrics-table.ts';
+import type { MediaState } from './media.ts';
+import { type MetricDefinition, MetricDefinitions } from './metric-definitions.ts';
+import { type Metric, MetricsTable, type PackedMetric } from './metrics-table.ts';
 
 /** Version of `RunState` in cursors and side files, and of run.json. */
 export const FORMAT = 1;
@@ -19,10 +21,18 @@ export interface Totals {
   histograms: number;
   logs: number;
   spans: number;
+  /** Events with and without their files. */
+  media: number;
+  artifacts: number;
+  rollouts: number;
+  evaluations: number;
 }
 
-export type FileKey = 'metrics' | 'logs' | 'spans';
+export const FILE_KEYS = ['metrics', 'logs', 'spans', 'media', 'artifacts', 'rollouts'] as const;
+export type FileKey = (typeof FILE_KEYS)[number];
 export type FileStates = { readonly [key in FileKey]: FileState };
+/** Listed in run.json also while they are empty. */
+const USUAL_FILES: ReadonlySet<FileKey> = new Set(['metrics', 'logs', 'spans']);
 
 /** What a run is continued from: in the cursor while it is open, in the state directory afterwards. */
 export interface RunState {
@@ -33,7 +43,8 @@ export interface RunState {
   /** Journal position behind the last batch that is in here, and the latest received time (Unix ns) of one. */
   readonly position: number;
   readonly received: string;
-  readonly files: FileStates;
+  /** A run of an earlier version has fewer. */
+  readonly files: Partial<FileStates>;
   readonly identity: Identity;
   readonly totals: Readonly<Totals>;
   readonly steps: readonly [number, number] | null;
@@ -45,6 +56,16 @@ export interface RunState {
   readonly counts: StepCounts;
   /** As JSON text, because numbers in it may be what JSON.stringify does not keep. */
   readonly summary: string;
+  readonly definitions?: readonly MetricDefinition[];
+  readonly media?: MediaState;
+  /** See `Rollouts`. */
+  readonly awaited?: readonly string[];
+}
+
+/** What the run's media and rollouts want kept. */
+export interface RunExtras {
+  readonly media: MediaState | undefined;
+  readonly awaited: readonly string[];
 }
 
 export interface Identity {
@@ -62,6 +83,7 @@ export class RunRecord {
   readonly metrics: MetricsTable;
   readonly lifecycle: RunLifecycle;
   readonly steps: StepCounter;
+  readonly definitions: MetricDefinitions;
   /** The instance whose lines do not name it: the first one seen. */
   firstInstance: string | undefined;
   #lowestStep: number;
@@ -73,10 +95,11 @@ export class RunRecord {
 
   constructor(identity: Identity, state?: RunState) {
     this.identity = state?.identity ?? identity;
-    this.totals = { points: 0, rows: 0, histograms: 0, logs: 0, spans: 0, ...state?.totals };
+    this.totals = { ...NO_TOTALS, ...state?.totals };
     this.metrics = new MetricsTable(state?.metrics);
     this.lifecycle = new RunLifecycle(state?.lifecycle);
     this.steps = new StepCounter(state?.counts);
+    this.definitions = new MetricDefinitions(state?.definitions);
     this.firstInstance = state?.firstInstance ?? undefined;
     this.#lowestStep = state?.steps?.[0] ?? Number.POSITIVE_INFINITY;
     this.#highestStep = state?.steps?.[1] ?? Number.NEGATIVE_INFINITY;
@@ -135,7 +158,8 @@ export class RunRecord {
     return true;
   }
 
-  state(folder: string, part: string, files: FileStates): RunState {
+  state(folder: string, part: string, files: FileStates, { media, awaited }: RunExtras): RunState {
+    const definitions = this.definitions.list;
     return {
       format: FORMAT,
       folder,
@@ -152,11 +176,22 @@ export class RunRecord {
       lifecycle: this.lifecycle.snapshot(),
       counts: this.steps.snapshot(),
       summary: valueJson(this.#summary),
+      ...(definitions.length > 0 && { definitions }),
+      ...(media !== undefined && { media }),
+      ...(awaited.length > 0 && { awaited }),
     };
   }
 
-  /** run.json. A function of what was taken, never of the clock: the same journal gives the same file. */
-  document(writer: string, fileNames: Readonly<Record<FileKey, string>>, files: FileStates): string {
+  /**
+   * run.json. A function of what was taken, never of the clock: the same journal gives the same file. `mediaWaiting`: contents and events
+   * of which something is still to come.
+   */
+  document(
+    writer: string,
+    fileNames: Readonly<Record<FileKey, string>>,
+    files: FileStates,
+    mediaWaiting: number,
+  ): string {
     const { identity, lifecycle } = this;
     const instances = [...lifecycle.instances];
     const ended = lifecycle.state === 'running' ? undefined : latest(instances.map(one => one.finished));
@@ -178,23 +213,13 @@ export class RunRecord {
         created: isoTime(this.#created),
         updated: isoTime(this.#received),
         finished: ended === undefined ? undefined : isoTime(ended),
-        totals: map({ ...this.totals }),
+        totals: totalsOf(this.totals),
+        media_waiting: mediaWaiting || undefined,
         steps: steps ? map({ first: this.#lowestStep, last: this.#highestStep }) : undefined,
         emitted: sum(instances.map(one => one.emitted)),
         dropped: sum(instances.map(one => one.dropped)),
-        metrics: named(
-          listed.map(metric => [
-            metric.name,
-            map({
-              last: metric.last,
-              last_step: metric.lastStep,
-              min: metric.min <= metric.max ? metric.min : undefined,
-              max: metric.min <= metric.max ? metric.max : undefined,
-              count: metric.count,
-              nonfinite: metric.nonfinite || undefined,
-            }),
-          ]),
-        ),
+        metrics: named(listed.map(metric => [metric.name, metricEntry(metric, this.definitions)])),
+        metric_definitions: this.definitions.document(),
         points_of_other_metrics: this.totals.points - listedPoints || undefined,
         summary: this.#summary,
         attempts: lifecycle.attempts.map(one =>
@@ -217,7 +242,7 @@ export class RunRecord {
         ),
         instances_not_listed: lifecycle.unlisted || undefined,
         files: named(
-          (Object.keys(fileNames) as FileKey[]).map(key => [
+          FILE_KEYS.filter(key => USUAL_FILES.has(key) || files[key].length > 0).map(key => [
             fileNames[key],
             map({
               bytes: files[key].length,
@@ -231,6 +256,48 @@ export class RunRecord {
       true,
     );
   }
+}
+
+const NO_TOTALS: Totals = {
+  points: 0,
+  rows: 0,
+  histograms: 0,
+  logs: 0,
+  spans: 0,
+  media: 0,
+  artifacts: 0,
+  rollouts: 0,
+  evaluations: 0,
+};
+
+/** The first five always; the others once there are some. */
+function totalsOf({ media, artifacts, rollouts, evaluations, ...usual }: Totals): Attributes {
+  return map({
+    ...usual,
+    media: media || undefined,
+    artifacts: artifacts || undefined,
+    rollouts: rollouts || undefined,
+    evaluations: evaluations || undefined,
+  });
+}
+
+function metricEntry(metric: Metric, definitions: MetricDefinitions): Attributes {
+  const anyFinite = metric.min <= metric.max;
+  const definition = definitions.find(metric.ownName, metric.name);
+  const goal = anyFinite ? definition?.goal : undefined;
+  return map({
+    last: metric.last,
+    last_step: metric.lastStep,
+    min: anyFinite ? metric.min : undefined,
+    max: anyFinite ? metric.max : undefined,
+    mean: anyFinite && !Number.isNaN(metric.sum) ? metric.sum / (metric.count - metric.nonfinite) : undefined,
+    best: goal === undefined ? undefined : goal === 'minimize' ? metric.min : metric.max,
+    best_step: goal === undefined ? undefined : goal === 'minimize' ? metric.minStep : metric.maxStep,
+    count: metric.count,
+    nonfinite: metric.nonfinite || undefined,
+    summary: definition?.summary === undefined ? undefined : [...definition.summary],
+    step_metric: definition?.stepMetric,
+  });
 }
 
 /** `into` with the entries of `from`; maps in both are merged, everything else is replaced. */

@@ -61,6 +61,7 @@ export const otlpGrpcExporter: ExporterType<typeof otlpGrpcSettings> = {
   signals: ['traces', 'metrics', 'logs'],
   stability: 'beta',
   local: false,
+  forwards: true,
   config: otlpGrpcSettings,
   create(context, settings) {
     if (settings.sending_queue !== undefined) {

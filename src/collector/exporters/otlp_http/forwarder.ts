@@ -1,7 +1,7 @@
 // An exporter that sends each batch on as it came, one after the other; how it is sent is the caller's. Shared by otlp_http and otlp_grpc.
 import type { PartialSuccess } from '../../../otlp/responses.ts';
+import { printable } from '../../../semconv/printable.ts';
 import { type Batch, type Exporter, type ExporterContext, RetryableError } from '../../component.ts';
-import { printable } from '../../telemetry/printable.ts';
 import type { RetrySettings } from './settings.ts';
 
 /** What became of a request. */

@@ -27,6 +27,7 @@ export const otlpHttpExporter: ExporterType<typeof otlpHttpSettings> = {
   signals: ['traces', 'metrics', 'logs'],
   stability: 'beta',
   local: false,
+  forwards: true,
   config: otlpHttpSettings,
   create(context, settings) {
     if (settings.sending_queue !== undefined) {

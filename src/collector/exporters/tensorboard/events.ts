@@ -127,6 +127,20 @@ export function encodeImages(
   });
 }
 
+/** Sounds of one step, as WAV, with a label each (which the Rust reader leaves out). */
+export function encodeAudio(
+  into: RecordBuffer,
+  wallTime: number,
+  step: number,
+  tag: string,
+  sounds: readonly { readonly bytes: Uint8Array; readonly label: string }[],
+): void {
+  encodeValue(into, wallTime, step, tag, 'audio', AUDIO_IS_WAV, value => {
+    const cells = sounds.flatMap(({ bytes, label }) => [bytes, UTF8.encode(label)]);
+    value.bytesField(0x42, stringTensor([sounds.length, 2], cells));
+  });
+}
+
 /** A column's value in the HParams dashboard. */
 export type HparamValue = string | number | boolean;
 
@@ -174,6 +188,8 @@ export function encodeSessionEndInfo(
 
 const UTF8 = new TextEncoder();
 const NO_CONTENT = new Uint8Array(0);
+/** AudioPluginData.encoding = WAV. */
+const AUDIO_IS_WAV = Uint8Array.of(0x10, 0x0b);
 const DT_DOUBLE = 2;
 const DT_STRING = 7;
 /** Rank 1, no elements: what the payload's place holds when everything is in the metadata. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { clearTimeout, setTimeout } from 'node:timers';
 import type { AnyValue, Attributes } from '../../../otlp/model.ts';
 import {
+  EVENT_MEDIA,
   EVENT_RUN_CONFIG,
   EVENT_RUN_FINISH,
   EVENT_RUN_START,
@@ -19,10 +20,11 @@ import type {
   ResolvedLog,
   ScalarBatch,
 } from '../../component.ts';
-import { ConfinementError } from '../../runs/confined.ts';
+import { ConfinementError, systemCode } from '../../runs/confined.ts';
 import { rowsFromLogs } from '../../runs/rows-from-logs.ts';
 import type { Run, RunFolder } from '../../runs/run.ts';
-import type { Owner } from './event-file.ts';
+import { ContentCache } from './content-cache.ts';
+import { fileError, type Owner } from './event-file.ts';
 import { plainConfig } from './hparams.ts';
 import {
   CLOSE_EXCESS_AFTER_MS,
@@ -34,7 +36,14 @@ import {
 } from './limits.ts';
 import { Points } from './points.ts';
 import { RunWriter, type RunWriterOptions } from './run-writer.ts';
-import { firstEpoch, forgetFirstEpoch, readState, restoreLateFiles, writeState } from './state.ts';
+import {
+  firstEpoch,
+  forgetFirstEpoch,
+  readState,
+  removeStrayParts,
+  restoreLateFiles,
+  writeState,
+} from './state.ts';
 import { wholeStep } from './tags.ts';
 
 /** Settings, durations in ms and sizes in bytes. */
@@ -45,6 +54,7 @@ export interface TensorboardSettings {
   readonly flushIntervalMs: number;
   readonly rewriteIntervalMs: number;
   readonly maxFileBytes: number;
+  readonly maxMediaBytes: number;
 }
 
 export class TensorboardExporter implements Exporter {
@@ -53,6 +63,7 @@ export class TensorboardExporter implements Exporter {
   readonly #runs = new Map<RunFolder, RunWriter>();
   readonly #writerOf = new WeakMap<Run, RunWriter>();
   readonly #points: Points;
+  readonly #cache = new ContentCache();
   #options: RunWriterOptions | undefined;
   #owner: Owner = { writerId: '', epoch: '' };
   /** Number of the last commit that is durable. */
@@ -90,8 +101,12 @@ export class TensorboardExporter implements Exporter {
       maxFileBytes: this.#settings.maxFileBytes,
       maxTags: this.#settings.maxTagsPerRun,
       rewriteIntervalMs: this.#settings.rewriteIntervalMs,
+      maxMediaBytes: this.#settings.maxMediaBytes,
+      cache: this.#cache,
+      count: (what, amount) => this.#points.count(what, amount),
     };
     restoreLateFiles(stateDirectory, state);
+    removeStrayParts(stateDirectory, state);
     for (const [folder, run] of state?.runs ?? []) {
       const writer = new RunWriter(folder, this.#options, run);
       this.#runs.set(folder, writer);
@@ -107,7 +122,8 @@ export class TensorboardExporter implements Exporter {
       const receivedSeconds = Number(batch.receivedUnixNano) / 1e9;
       if (scalars !== undefined) this.#points.scalars(scalars, receivedSeconds);
       if (batch.histograms.length > 0) this.#points.histograms(batch.histograms, receivedSeconds);
-      for (const log of batch.logs) this.#log(log);
+      for (const log of batch.logs) this.#log(log, batch.receivedUnixNano);
+      await this.#finishMedia(batch);
       this.#flushWhenDue();
       this.#schedule();
     });
@@ -150,8 +166,8 @@ export class TensorboardExporter implements Exporter {
       this.#afterCommit = undefined;
       this.#committed = after.generation;
       forgetFirstEpoch(this.#context.stateDirectory);
-      for (const { writer, events, late } of after.replaced) {
-        this.#guard(writer, () => writer.retire(events));
+      for (const { writer, events, late, media } of after.replaced) {
+        this.#guard(writer, () => writer.retire(events, media));
         for (const name of late) {
           fs.rmSync(path.join(this.#context.stateDirectory, name), { force: true });
         }
@@ -224,11 +240,23 @@ export class TensorboardExporter implements Exporter {
     this.#guard(writer, () => writer.resumed(run.attempt, step, Number(batch.receivedUnixNano) / 1e9));
   }
 
-  #log({ record, run }: ResolvedLog): void {
+  #log(log: ResolvedLog, receivedUnixNano: bigint): void {
+    const { record, run } = log;
     if (!RUN_EVENTS.has(record.eventName)) return;
     const writer = this.#writerOf.get(run)!;
-    if (writer.refusal !== undefined) return;
-    if (record.eventName === EVENT_RUN_START) writer.instance(run.instance, 'running');
+    if (writer.refusal !== undefined) {
+      if (record.eventName === EVENT_MEDIA) this.#points.count('run_refused', 1);
+      return;
+    }
+    if (record.eventName === EVENT_MEDIA) {
+      this.#guard(writer, () => {
+        try {
+          writer.media(log, receivedUnixNano);
+        } catch (error) {
+          throw named(error, run.folder);
+        }
+      });
+    } else if (record.eventName === EVENT_RUN_START) writer.instance(run.instance, 'running');
     else if (record.eventName === EVENT_RUN_FINISH) {
       const finished = (record.attributes[RUN_STATE] ?? 'finished') === 'finished';
       writer.instance(run.instance, finished ? 'finished' : 'failed');
@@ -236,6 +264,21 @@ export class TensorboardExporter implements Exporter {
       // Older SDKs can only put an event's data into the body.
       const config = plainConfig(record.attributes[RUN_CONFIG] ?? record.body);
       if (config !== undefined) writer.configured(config, Number(record.timeUnixNano) / 1e9);
+    }
+  }
+
+  async #finishMedia(batch: Batch): Promise<void> {
+    const writers = new Set<RunWriter>();
+    for (const { record, run } of batch.logs) {
+      const writer = record.eventName === EVENT_MEDIA ? this.#writerOf.get(run) : undefined;
+      if (writer !== undefined) writers.add(writer);
+    }
+    for (const writer of writers) {
+      await this.#guardAsync(writer, () =>
+        writer
+          .finishMedia(batch.receivedUnixNano)
+          .catch(error => Promise.reject(named(error, writer.folder))),
+      );
     }
   }
 
@@ -275,7 +318,9 @@ export class TensorboardExporter implements Exporter {
       let limitMs = writer.isFinished ? CLOSE_FINISHED_AFTER_MS : CLOSE_IDLE_AFTER_MS;
       // Runs in use are closed only when there are far too many: each would have to be read again for its next point.
       if (excess > 0) limitMs = excess > MAX_EXCESS * maxOpenRuns ? 0 : CLOSE_EXCESS_AFTER_MS;
-      if (nowMs - writer.lastUsedMs < limitMs) continue;
+      const idleMs = nowMs - writer.lastUsedMs;
+      if (idleMs < limitMs) continue;
+      if (idleMs >= CLOSE_IDLE_AFTER_MS) writer.giveUpMedia();
       if (!writer.isSettled && writer.refusal === undefined) {
         await writer.mend(false);
         await this.#guardAsync(writer, () => writer.commit(nowMs, QUIET_MS));
@@ -294,7 +339,7 @@ export class TensorboardExporter implements Exporter {
     for (const writer of this.#runs.values()) {
       if (writer.refusal !== undefined) continue;
       if (writer.bufferedBytes > 0) at = Math.min(at, this.#lastFlushMs + this.#settings.flushIntervalMs);
-      at = Math.min(at, writer.mendAtMs);
+      at = Math.min(at, writer.mendAtMs, writer.lookForMediaAtMs);
     }
     if (at === Infinity) return;
     const delayMs = Math.max(at - Date.now(), MIN_TIMER_MS);
@@ -305,6 +350,7 @@ export class TensorboardExporter implements Exporter {
   #tick(): void {
     const done = this.#exclusive(async () => {
       const nowMs = Date.now();
+      for (const writer of this.#runs.values()) this.#guard(writer, () => writer.lookForMedia(nowMs));
       this.#flush(nowMs);
       for (const writer of this.#runs.values()) {
         if (writer.refusal === undefined && nowMs >= writer.mendAtMs) await writer.mend(false);
@@ -368,10 +414,16 @@ interface AfterCommit {
     readonly writer: RunWriter;
     readonly events: readonly string[];
     readonly late: readonly string[];
+    readonly media: readonly string[];
   }[];
 }
 
-const RUN_EVENTS: ReadonlySet<string> = new Set([EVENT_RUN_START, EVENT_RUN_FINISH, EVENT_RUN_CONFIG]);
+const RUN_EVENTS: ReadonlySet<string> = new Set([
+  EVENT_RUN_START,
+  EVENT_RUN_FINISH,
+  EVENT_RUN_CONFIG,
+  EVENT_MEDIA,
+]);
 /** Late points that nothing followed for this long are put in order by the next commit. */
 const QUIET_MS = 500;
 const MIN_TIMER_MS = 10;
@@ -381,6 +433,11 @@ const MAX_TIMER_MS = 60_000;
 function stepOf(value: AnyValue | undefined): number | undefined {
   const step = typeof value === 'bigint' ? wholeStep(Number(value)) : value;
   return typeof step === 'number' && Number.isFinite(step) ? wholeStep(step) : undefined;
+}
+
+/** What the file system says names the place, and is worth a retry. Anything else counts against the batch. */
+function named(error: unknown, place: string): unknown {
+  return systemCode(error) === undefined ? error : fileError(error, place);
 }
 
 /** Works on a few items at once. After a failure nothing new is begun, and it is thrown once what was under way has ended. */

@@ -4,6 +4,9 @@ import type { ExporterType } from '../../component.ts';
 import { duration, mebibytes, positiveDuration } from '../../config/values.ts';
 import { TensorboardExporter } from './exporter.ts';
 
+/** A record of this size is still read back (MAX_RECORD_BYTES). */
+const MAX_MEDIA_MIB = 48;
+
 const config = z.strictObject({
   directory: z
     .string()
@@ -31,6 +34,12 @@ const config = z.strictObject({
     .describe(
       "Tags of one run. Further ones are counted and not written: TensorBoard's page takes minutes for as many.",
     ),
+  max_media_mib: mebibytes()
+    .max(MAX_MEDIA_MIB)
+    .default(16)
+    .describe(
+      'Size of one picture, GIF, sound or text. Larger ones are counted and left out: they would fill the page.',
+    ),
   max_file_mib: mebibytes().default(512).describe('Size at which the next event file of a run is begun.'),
 });
 
@@ -48,6 +57,7 @@ export const tensorboardExporter: ExporterType<typeof config> = {
       maxTagsPerRun: settings.max_tags_per_run,
       flushIntervalMs: settings.flush_interval,
       rewriteIntervalMs: settings.rewrite_interval,
+      maxMediaBytes: settings.max_media_mib * 1024 * 1024,
       maxFileBytes: settings.max_file_mib * 1024 * 1024,
     }),
 };

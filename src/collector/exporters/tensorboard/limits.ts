@@ -43,3 +43,17 @@ export const MAX_EXCESS = 8;
 export const FORGET_RETIRED_AFTER_MS = 600_000;
 /** fdatasync calls under way at once: Node's thread pool has four threads and others need it too. */
 export const SYNC_CONCURRENCY = 3;
+/** A text that is shown, and a table's rows, columns and cells: what a page can bear, at each of a hundred steps. */
+export const MAX_TEXT_CHARACTERS = 256 * 1024;
+export const MAX_TABLE_ROWS = 200;
+export const MAX_TABLE_COLUMNS = 50;
+export const MAX_CELL_CHARACTERS = 200;
+/** Contents kept in memory by all runs together, for events that bring only the hash of what came before. */
+export const MAX_CACHED_CONTENT_BYTES = 32 * 1024 * 1024;
+/** Media events of one run that wait for their bytes; and how long, when nothing of the bytes has come. */
+export const MAX_WAITING_MEDIA = 1024;
+export const WAIT_FOR_CONTENT_MS = 300_000;
+/** How often the run folder is looked at for bytes that the jsonl exporter has. */
+export const LOOK_FOR_CONTENT_MS = 1_000;
+/** Keys of the last media of a run, so that what comes twice is shown once. In the cursor, 16 characters each. */
+export const MAX_RECENT_MEDIA = 256;

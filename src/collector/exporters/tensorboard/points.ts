@@ -139,6 +139,13 @@ export class Points {
     this.#count(LATE, late);
   }
 
+  /** Of a value that is no scalar and no histogram. */
+  count(what: 'late' | 'superseded' | 'too_many_tags' | 'run_refused', amount: number): void {
+    if (what === 'late') this.#count(LATE, amount);
+    else if (what === 'superseded') this.#count(SUPERSEDED, amount);
+    else this.#dropped(amount, what);
+  }
+
   #dropped(points: number, reason: string): void {
     if (points > 0) this.#options.instruments.count(DROPPED, points, { reason });
   }

@@ -1,8 +1,9 @@
 // Everything the exporter does for one run: which tag stands at which step, what is late, what a resumed attempt superseded,
 // config and end of the run. run-files.ts does the files.
 import { createHash } from 'node:crypto';
-import type { ExporterContext } from '../../component.ts';
+import type { ExporterContext, ResolvedLog } from '../../component.ts';
 import type { RunFolder } from '../../runs/run.ts';
+import type { ContentCache } from './content-cache.ts';
 import { fileError, type Owner, type Place } from './event-file.ts';
 import {
   encodeHistogram,
@@ -16,9 +17,11 @@ import {
 import { configMarkdown, hparams, mergeConfig, type PlainConfig } from './hparams.ts';
 import { LateFile, type LateState } from './late-file.ts';
 import { FLUSH_BYTES, MAX_CONFIG_BYTES, MAX_INSTANCES, MAX_RESUMES, MEND_PAUSE_FACTOR } from './limits.ts';
+import { type MediaEvent, type MediaState, RunMedia } from './media.ts';
+import type { MediaValue } from './media-values.ts';
 import { CONFIG_TAG, MendTooLargeError } from './mend.ts';
 import { type Part, RunFiles } from './run-files.ts';
-import { isTagKind, newTag, type Tag, type TagKind, tagName } from './tags.ts';
+import { isTagKind, newTag, type Tag, type TagKind, tagName, wholeStep } from './tags.ts';
 
 export interface RunWriterOptions {
   readonly context: ExporterContext;
@@ -28,6 +31,10 @@ export interface RunWriterOptions {
   readonly maxFileBytes: number;
   readonly maxTags: number;
   readonly rewriteIntervalMs: number;
+  readonly maxMediaBytes: number;
+  readonly cache: ContentCache;
+  /** Counts points that are late, superseded or without a tag. */
+  count(what: 'late' | 'superseded' | 'too_many_tags', amount: number): void;
 }
 
 /** What the cursor keeps of an open run. Tags and their steps are not in it: the files say them. */
@@ -45,6 +52,7 @@ export interface RunState {
   readonly config?: PlainConfig | undefined;
   readonly configs: number;
   readonly ended?: EndState | undefined;
+  readonly media?: MediaState | undefined;
 }
 export type InstanceState = 'running' | 'finished' | 'failed';
 /** `wanted` until it is in the files. */
@@ -74,6 +82,8 @@ export class RunWriter {
   #configs: number;
   #end: EndState | undefined;
   #warnedTags = false;
+  /** Made with the first media event. */
+  #media: RunMedia | undefined;
   /** Why nothing can be written for this run (a link in its place, say); undefined as long as it can. */
   #refusal: string | undefined;
   /** Highest step and latest time written. */
@@ -116,6 +126,7 @@ export class RunWriter {
       this.#late = new LateFile(options.context.stateDirectory, state.late.name, state.late);
     }
     if (this.#late !== undefined || this.#mendWhole) this.#mendAtMs = Date.now();
+    if (state?.media !== undefined) this.#media = this.#newMedia(state.media);
   }
 
   /** See RunFiles.restore; for runs of the committed state, before anything else. */
@@ -261,6 +272,65 @@ export class RunWriter {
     return false;
   }
 
+  /** A media event, or one chunk of one. @throws what the file system throws */
+  media(log: ResolvedLog, receivedUnixNano: bigint): void {
+    this.#media ??= this.#newMedia(undefined);
+    this.#media.add(log, receivedUnixNano);
+  }
+
+  /** Call after each batch: shows media of which the last chunk came. */
+  async finishMedia(receivedUnixNano: bigint): Promise<void> {
+    await this.#media?.finishBatch(receivedUnixNano);
+  }
+
+  /** Looks for the bytes of media events that only named them. */
+  lookForMedia(nowMs: number): void {
+    if (this.#scanned) this.#media?.look(nowMs);
+  }
+  get lookForMediaAtMs(): number {
+    return this.#scanned ? (this.#media?.lookAtMs ?? Infinity) : Infinity;
+  }
+
+  /** Drops what waits for bytes, so that the run can be closed. */
+  giveUpMedia(): void {
+    this.#media?.close();
+  }
+
+  #newMedia(state: MediaState | undefined): RunMedia {
+    const { context, root, maxMediaBytes, cache } = this.#options;
+    return new RunMedia(
+      {
+        ...{ context, root, folder: this.folder, maxBytes: maxMediaBytes, cache },
+        show: (event, value) => this.#showMedia(event, value),
+      },
+      state,
+    );
+  }
+
+  #showMedia({ sinkName, step: given, wallTime, attempt }: MediaEvent, value: MediaValue): void {
+    const tag = this.tag(sinkName, value.kind);
+    if (tag === undefined) {
+      this.#options.count('too_many_tags', 1);
+      return;
+    }
+    const step = given === undefined ? (tag.last === -Infinity ? 0 : tag.last + 1) : wholeStep(given);
+    if (step >= this.supersededFrom(attempt)) {
+      this.#options.count('superseded', 1);
+      return;
+    }
+    if (step < tag.last) {
+      const late = this.#lateFile(step);
+      value.encode(late.buffer, wallTime, step, tag.name);
+      if (late.buffer.length >= FLUSH_BYTES) late.flush();
+      this.#options.count('late', 1);
+      return;
+    }
+    this.#begin(wallTime, step);
+    tag.last = step;
+    value.encode(this.#files.buffer, wallTime, step, tag.name);
+    if (this.#files.buffer.length >= FLUSH_BYTES) this.flush();
+  }
+
   /** A config event. It is written with the next commit, so that a few in a row make one. */
   configured(config: PlainConfig, wallTime: number): void {
     this.#configTime = wallTime;
@@ -293,6 +363,7 @@ export class RunWriter {
 
   /** Writes what belongs to the run as a whole, puts late points in order when it is time, makes everything durable. */
   async commit(nowMs: number, quietMs: number): Promise<void> {
+    this.lookForMedia(nowMs);
     this.#writeConfig();
     const ending = this.#end === 'wanted';
     if (ending) this.#writeEnd();
@@ -303,6 +374,7 @@ export class RunWriter {
     else if (ending && this.#files.hasSuperseded) await this.mend(true);
     await this.#files.sync();
     await this.#late?.sync();
+    await this.#media?.sync();
   }
 
   /** Puts late points in order. A mend that fails is tried again later; nothing is lost by that. */
@@ -336,10 +408,12 @@ export class RunWriter {
 
   /** True when the run may be forgotten: nothing waits, the files say everything. */
   get isSettled(): boolean {
-    return this.#late === undefined && !this.#mendWhole && this.#end !== 'wanted' && !this.#configChanged;
+    if (this.#late !== undefined || this.#mendWhole || this.#end === 'wanted') return false;
+    return !this.#configChanged && this.#media?.isWaiting !== true;
   }
 
   state(): RunState {
+    const media = this.#media?.state();
     return {
       parts: this.#files.parts.map(({ name, length, start, rewind }) => ({
         name,
@@ -354,18 +428,20 @@ export class RunWriter {
       ...(this.#config === undefined ? {} : { config: this.#config }),
       configs: this.#configs,
       ...(this.#end === undefined ? {} : { ended: this.#end }),
+      ...(media === undefined ? {} : { media }),
     };
   }
 
   /** Files that are not needed any more once the state just taken is durable. */
-  takeReplaced(): { events: string[]; late: string[] } {
+  takeReplaced(): { events: string[]; late: string[]; media: string[] } {
     const late = this.#doneLate;
     this.#doneLate = [];
-    return { events: this.#files.takeReplaced(), late };
+    return { events: this.#files.takeReplaced(), late, media: this.#media?.takeShown() ?? [] };
   }
 
-  retire(names: readonly string[]): void {
+  retire(names: readonly string[], media: readonly string[]): void {
     this.#files.retire(names);
+    this.#media?.retire(media);
   }
 
   /** @throws RetryableError */

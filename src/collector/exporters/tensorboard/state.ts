@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { CommittedState } from '../../component.ts';
 import type { RunFolder } from '../../runs/run.ts';
 import { fileError } from './event-file.ts';
+import { PARTS_FOLDER } from './media.ts';
 import { LATE_PREFIX, type RunState } from './run-writer.ts';
 
 export interface ExporterState {
@@ -72,6 +73,20 @@ export function restoreLateFiles(stateDirectory: string, state: ExporterState | 
     }
   } catch (error) {
     throw fileError(error, stateDirectory);
+  }
+}
+
+/** Removes what came of media of runs that no state names. */
+export function removeStrayParts(stateDirectory: string, state: ExporterState | undefined): void {
+  const folder = path.join(stateDirectory, PARTS_FOLDER);
+  const open = new Set<string>((state?.runs ?? []).map(([run]) => run));
+  try {
+    if (!fs.existsSync(folder)) return;
+    for (const run of fs.readdirSync(folder)) {
+      if (!open.has(run)) fs.rmSync(path.join(folder, run), { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw fileError(error, folder);
   }
 }
 

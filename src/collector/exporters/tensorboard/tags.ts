@@ -4,7 +4,7 @@ import { HPARAMS_PREFIX, scalarPrefix } from './events.ts';
 import { MAX_TAG_BYTES } from './limits.ts';
 
 /** The plugin of a tag's first value is the tag's for good, in both readers. */
-export type TagKind = 'scalars' | 'histograms' | 'text' | 'images' | 'hparams' | 'other';
+export type TagKind = 'scalars' | 'histograms' | 'text' | 'images' | 'audio' | 'hparams' | 'other';
 
 export interface Tag {
   readonly name: string;
@@ -47,7 +47,7 @@ export function isTagKind(text: string): text is TagKind {
 }
 
 const NO_PREFIX = new Uint8Array(0);
-const KINDS: ReadonlySet<string> = new Set(['scalars', 'histograms', 'text', 'images', 'hparams']);
+const KINDS: ReadonlySet<string> = new Set(['scalars', 'histograms', 'text', 'images', 'audio', 'hparams']);
 const RESERVED: ReadonlySet<string> = new Set(['custom_scalars__config__', '__run_graph__']);
 /** The ends of int64 among doubles. */
 const MIN_STEP = -(2 ** 63);

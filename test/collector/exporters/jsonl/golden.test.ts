@@ -276,7 +276,7 @@ describe('run.json and config.json', () => {
       steps: { first: 4, last: 6 },
       emitted: { points: 4 },
       dropped: { bad_value: 1 },
-      metrics: { loss: { last: 'NaN', last_step: 6, min: 1, max: 3, count: 3, nonfinite: 1 } },
+      metrics: { loss: { last: 'NaN', last_step: 6, mean: 2, min: 1, max: 3, count: 3, nonfinite: 1 } },
       summary: { best: 'NaN' },
       attempts: [{ attempt: 1, started: '2026-11-21T12:00:00.000Z' }],
       superseded: [],

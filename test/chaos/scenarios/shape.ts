@@ -1,0 +1,132 @@
+// Many processes, many runs, many names; runs that go back; and the numbers that everything adds up to.
+import { ChaosError, type Producer } from '../arena.ts';
+import { newPlan } from '../plan.ts';
+import { pause } from '../processes.ts';
+import { type Scenario, scenario } from '../scenario.ts';
+import { somePlan } from './kills.ts';
+
+const PROCESSES = 20;
+
+const oneRun = scenario('20 processes write one run, some are killed', async arena => {
+  const { random } = arena;
+  for (let i = 0; i < PROCESSES; i++) {
+    arena.start(somePlan(arena, 'shared', 150), { burst: 10, pauseMs: 20, rank: 0, warm: true });
+    await pause(60);
+  }
+  for (const producer of random.shuffled(arena.producers).slice(0, 4)) {
+    await producer.untilRecorded(1 + random.below(100));
+    producer.kill();
+  }
+  if (random.chance(0.5)) arena.killCollectors();
+  await arena.settle();
+  arena.judgeAll();
+});
+
+const manyRuns = scenario('20 processes write 200 runs', async arena => {
+  const { random } = arena;
+  for (let i = 0; i < PROCESSES; i++) {
+    const plans = Array.from({ length: 10 }, (_, k) => ({
+      ...somePlan(arena, `run${i}-${k}`, 20),
+      prefix: `p${i}`,
+    }));
+    arena.start(plans, { burst: 5, pauseMs: 20 });
+    await pause(60);
+  }
+  await pause(random.between(0, 1_000));
+  arena.killCollectors();
+  await arena.settle();
+  arena.judgeAll();
+});
+
+const manyNames = scenario('one run has 10,000 metric names', async arena => {
+  const seed = arena.random.below(2 ** 32);
+  const plan = newPlan({ seed, run: 'names', prefix: 'p0', rows: 300, metrics: 10_000, perRow: 100 });
+  const producer = arena.start(plan, { burst: 10, pauseMs: 20 });
+  await producer.untilRecorded(100);
+  arena.killCollectors();
+  await arena.settle();
+  arena.judgeAll();
+});
+
+const goesBack = scenario('a run is killed, goes back and writes again', async arena => {
+  const { random } = arena;
+  const seed = random.below(2 ** 32);
+  const plan = newPlan({ seed, run: 'resumed', prefix: 'p0', rows: 100_000, metrics: 4 });
+  let last = arena.start(plan, { burst: 10, pauseMs: 8, warm: true, ending: 'hang' });
+  for (let attempt = 2; attempt <= 3; attempt++) {
+    await last.untilRecorded(150 + random.below(300));
+    last.kill();
+    await last.child.ended;
+    const reached = plan.firstStep + (last.recorded()[0]?.length ?? 0);
+    const step = Math.max(0, (last.plans[0]?.firstStep ?? 0) + random.below(Math.max(1, reached)) - 50);
+    for (const earlier of arena.producers) earlier.supersededFrom = Math.min(earlier.supersededFrom, step);
+    const isLast = attempt === 3;
+    const next = { ...plan, attempt, firstStep: step, rows: isLast ? 300 : 100_000 };
+    last = arena.start(next, {
+      burst: 10,
+      pauseMs: 8,
+      warm: true,
+      resumeStep: step,
+      ending: isLast ? 'finish' : 'hang',
+    });
+    arena.note(`attempt ${attempt} from step ${step}`);
+  }
+  await arena.settle();
+  arena.judgeAll();
+});
+
+const sums = scenario('what was emitted, delivered, dropped and written adds up', async arena => {
+  const producers: Producer[] = [];
+  for (let i = 0; i < 3; i++)
+    producers.push(arena.start(somePlan(arena, 'sums', 200), { burst: 10, pauseMs: 8, ending: 'finish' }));
+  const holder = arena.start(somePlan(arena, 'holder', 10), { ending: 'hang', flushEvery: 1, warm: true });
+  await Promise.all(producers.map(({ child }) => child.ended));
+  await holder.untilRecorded(10);
+  await pause(500);
+  const problems: string[] = [];
+  const expect = (what: string, found: unknown, wanted: unknown): void => {
+    if (found !== wanted) problems.push(`${what} is ${found}, it should be ${wanted}`);
+  };
+  const { stdout } = await arena.kymo(['status', '--json']);
+  const status = JSON.parse(stdout) as {
+    receivers: { accepted: { metrics: number; logs: number } }[];
+    exporters: { id: string; delivered: { metrics: number; logs: number } }[];
+  };
+  const [{ accepted }] = status.receivers as [(typeof status.receivers)[number]];
+  const points = [...producers, holder].reduce(
+    (sum, { plans }) => sum + plans[0]!.rows * plans[0]!.perRow,
+    0,
+  );
+  // The companion gauge is a point more per batch; nothing else may be there.
+  if (accepted.metrics < points)
+    problems.push(`kymo status: ${accepted.metrics} of ${points} points accepted`);
+  for (const { id, delivered } of status.exporters) {
+    expect(`kymo status: points of ${id}`, delivered.metrics, accepted.metrics);
+    expect(`kymo status: log records of ${id}`, delivered.logs, accepted.logs);
+  }
+  const run = arena.runJson('sums') as {
+    totals: { points: number; logs: number };
+    emitted?: Record<string, number>;
+    dropped?: Record<string, number>;
+  };
+  const own = producers.reduce((sum, { plans }) => sum + plans[0]!.rows * plans[0]!.perRow, 0);
+  expect('run.json: totals.points', run.totals.points, own);
+  expect('run.json: totals.logs', run.totals.logs, producers.length * 2);
+  expect('run.json: emitted', sumOf(run.emitted), own + producers.length * 2);
+  expect('run.json: dropped', sumOf(run.dropped ?? {}), 0);
+  for (const producer of producers) {
+    const report = producer.answers().at(-1)?.report;
+    expect('finish(): delivered', report?.delivered, report?.emitted);
+    expect('finish(): written', report?.written, true);
+  }
+  holder.child.process.kill('SIGTERM');
+  await arena.settle();
+  arena.judgeAll();
+  if (problems.length > 0) throw new ChaosError(problems.join('\n'));
+});
+
+function sumOf(counts: Readonly<Record<string, number>> | undefined): number | undefined {
+  return counts === undefined ? undefined : Object.values(counts).reduce((sum, n) => sum + n, 0);
+}
+
+export const SHAPE: readonly Scenario[] = [sums, oneRun, manyRuns, manyNames, goesBack];

@@ -1,0 +1,90 @@
+// A collector of its own on a fixed port, which can be stopped, killed and started again as a service would be.
+
+import { writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Arena } from './arena.ts';
+import { type Child, KYMO, startNode, until } from './processes.ts';
+
+export class Standalone {
+  readonly port: number;
+  #child: Child | undefined;
+  readonly #arena: Arena;
+  readonly #config: string;
+
+  constructor(arena: Arena, port: number, forwardTo: string) {
+    this.#arena = arena;
+    this.port = port;
+    this.#config = join(arena.folder, 'standalone.yaml');
+    writeFileSync(this.#config, configuration(port, forwardTo));
+  }
+
+  get isUp(): boolean {
+    return this.#child !== undefined && !this.#child.hasEnded();
+  }
+
+  async start(): Promise<void> {
+    const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '20s'];
+    const child = startNode(args, { cwd: this.#arena.folder, env: {} });
+    this.#child = child;
+    await until('the collector to be ready', () => {
+      if (child.hasEnded()) throw new Error(`the collector ended: ${child.output()}`);
+      return child.output().includes('everything is ready') || undefined;
+    });
+    this.#arena.note(`collector ${child.process.pid} is ready`);
+  }
+
+  /** Asks it to end, and waits until it has written everything. */
+  async stop(): Promise<void> {
+    if (this.#child === undefined) return;
+    this.#child.process.kill('SIGTERM');
+    const ending = await this.#child.ended;
+    this.#arena.note(`collector stopped (${ending.code ?? ending.signal})`);
+    this.#child = undefined;
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child === undefined) return;
+    this.#child.process.kill('SIGKILL');
+    this.#arena.tally.kills++;
+    this.#arena.tally.faults++;
+    await this.#child.ended;
+    this.#arena.note('collector killed');
+    this.#child = undefined;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.process.kill(name);
+  }
+}
+
+function configuration(port: number, forwardTo: string): string {
+  return `receivers:
+  otlp:
+    protocols:
+      http: {endpoint: "127.0.0.1:${port}"}
+exporters:
+  jsonl: {directory: runs}
+  tensorboard: {directory: runs, rewrite_interval: 300ms}
+  otlp_http:
+    endpoint: ${forwardTo}
+    retry_on_failure: {initial_interval: 100ms, max_interval: 300ms}
+extensions:
+  journal: {directory: .kymo/journal}
+service:
+  extensions: [journal]
+  pipelines:
+    metrics: {receivers: [otlp], exporters: [jsonl, tensorboard, otlp_http]}
+    logs: {receivers: [otlp], exporters: [jsonl, tensorboard, otlp_http]}
+`;
+}
+
+/** A port that was free a moment ago; nobody else picks ports of this range by number. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,115 @@
+// The spool's file: made whole or not at all, readable to the end, and given up only by a process that is gone.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { encodeSpoolHeader, ownerLives, processLives, readSpoolFile } from '../../src/otlp/spool-file.ts';
+import { Spool } from '../../src/sdk/spool.ts';
+import { claimOrphans } from '../../src/sdk/spool-orphans.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'kymo-spool-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const newSpool = (directory: string) =>
+  new Spool({ directory, endpoint: 'e', instance: 'i', sender: 's', run: 'r', maxBytes: 1 << 20 });
+const append = (spool: Spool, key: string) => spool.append('metrics', key, 1n, Buffer.from(`body of ${key}`));
+const keysIn = (directory: string) =>
+  readdirSync(directory).flatMap(name =>
+    readSpoolFile(join(directory, name))!.frames.map(frame => frame.batchKey),
+  );
+
+describe('the spool', () => {
+  it('gives back what was appended before its folder was removed, and starts a new file after that', () => {
+    const directory = join(folder, 'spool');
+    const spool = newSpool(directory);
+    const first = append(spool, 'a')!;
+    rmSync(directory, { recursive: true });
+    expect(spool.keeps(first)).toBe(false);
+    const second = append(spool, 'b')!;
+    expect(Buffer.from(spool.read(first)!).toString()).toBe('body of a');
+    expect(Buffer.from(spool.read(second)!).toString()).toBe('body of b');
+    expect(spool.keeps(second)).toBe(true);
+    spool.release(first);
+    expect(keysIn(directory)).toEqual(['b']);
+    spool.release(second);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('leaves no file without a header when the disk is full, and goes on when it is not any more', () => {
+    const directory = join(folder, 'disk');
+    mkdirSync(directory);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory], { stdio: 'pipe' });
+    } catch {
+      console.warn('not run: mounting a tmpfs needs Linux and root');
+      return;
+    }
+    try {
+      const ballast = join(directory, 'ballast');
+      expect(() => writeFileSync(ballast, Buffer.alloc(1 << 20))).toThrow(/ENOSPC/);
+      const spool = newSpool(directory);
+      expect(append(spool, 'a')).toBeUndefined();
+      expect(readdirSync(directory)).toEqual(['ballast']);
+      rmSync(ballast);
+      expect(append(spool, 'b')).toBeDefined();
+      expect(keysIn(directory)).toEqual(['b']);
+    } finally {
+      execFileSync('umount', ['-l', directory]);
+    }
+  });
+});
+
+describe('who owns a spool file', () => {
+  const header = (pid: number) => {
+    const text = encodeSpoolHeader({
+      endpoint: 'e',
+      instance: 'i',
+      sender: 's',
+      run: '',
+      pid,
+      createdUnixMs: 0,
+    });
+    return JSON.parse(text.toString());
+  };
+  const onLinux = process.platform === 'linux' ? it : it.skip;
+
+  it('lives while its process does', () => {
+    expect(ownerLives('x.spool', header(process.pid))).toBe(true);
+    expect(ownerLives(`x.spool.claim-${process.pid}`, header(999_999_999))).toBe(true);
+    expect(ownerLives('x.spool.claim-999999999', header(process.pid))).toBe(false);
+  });
+
+  onLinux(
+    'is another one when its pid was given to a new process, as in a container that was restarted',
+    () => {
+      const before = { ...header(process.pid), started: '1' };
+      expect(ownerLives('x.spool', before)).toBe(false);
+      writeFileSync(join(folder, 'i-s.spool'), `${JSON.stringify(before)}\n`);
+      expect(claimOrphans(folder, 'e', 1e9)).toEqual([join(folder, `i-s.spool.claim-${process.pid}`)]);
+    },
+  );
+
+  onLinux('is gone when it was killed and nobody has waited for it', async () => {
+    // The shell's child is killed and the shell, now a sleep, never asks for its end.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      const pid = Number(await new Promise(resolve => parent.stdout.once('data', resolve)));
+      expect(processLives(pid)).toBe(true);
+      process.kill(pid, 'SIGKILL');
+      const giveUpAt = Date.now() + 5_000;
+      while (!/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) {
+        if (Date.now() > giveUpAt) throw new Error('the child does not die');
+        await new Promise(resolve => setTimeout(resolve, 5));
+      }
+      expect(processLives(pid)).toBe(false);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+});
