@@ -31,7 +31,10 @@ export function afterFinish(recorder: Recorder, complaints: Complaints, runId: s
     histogram: () => lost(1),
     record: () => lost(1),
     recordLast: () => lost(1),
-    media: () => lost(1),
+    media: () => {
+      lost(1);
+      return false;
+    },
     request: (_signal, _bytes, count) => lost(count),
     drop: (reason, count) => recorder.drop(reason, count),
     now: () => recorder.now(),

@@ -144,7 +144,8 @@ function parseYaml(file: string, text: string): Document {
     const { line, col } = lines.linePos((documents[1] as Yaml.Document.Parsed).range[0]);
     throw broken(file, 'a second document begins here; a configuration is one', line, col);
   }
-  const error = document.errors[0];
+  // A tag that nobody knows (`!!python/object`) is only a warning to the parser, but its value is not what was meant.
+  const error = document.errors[0] ?? document.warnings[0];
   if (error !== undefined) {
     const { line, col } = error.linePos?.[0] ?? { line: 0, col: 0 };
     throw broken(

@@ -69,7 +69,7 @@ function nullRecorder(): Recorder {
     histogram: () => undefined,
     record: () => undefined,
     recordLast: () => undefined,
-    media: () => undefined,
+    media: () => true,
     request: () => undefined,
     drop: () => undefined,
     now: () => BigInt(Date.now()) * 1_000_000n,

@@ -71,7 +71,9 @@ export class ExitWatch {
   private readonly onExit = (code: number): void => {
     if (this.ended) return;
     this.stepAside();
-    this.end(code === 0 && !this.failed ? 'finished' : 'failed', code);
+    // A program that a signal has asked to stop, and that has stopped itself, says so by its exit code.
+    const killed = Object.values<number>(SIGNAL_NUMBERS).includes(code - 128);
+    this.end(this.failed ? 'failed' : code === 0 ? 'finished' : killed ? 'killed' : 'failed', code);
   };
 
   private readonly onSignal = (signal: NodeJS.Signals): void => {

@@ -14,6 +14,7 @@ export const FLUSH_UNTIL = 8; // argument: one of the UNTIL_* values
 export const WRITTEN = 9; // answer: one of the WRITTEN_* values
 export const BEAT = 10; // incremented by the worker's loop; a caller that waits for space checks that it moves
 export const ERROR_LENGTH = 11; // bytes of the last error's text in the error area
+export const FLUSH_LONGER_MS = 12; // by how much the worker has put off the end of the flush under way
 export const CONTROL_WORDS = 16;
 
 export const WORKER_BOOTING = 0;

@@ -61,8 +61,9 @@ export interface Recorder {
    * One piece of media or one artifact. `record` is its encoded `LogRecord` without what is known only later (hash, size, content);
    * `content` the raw bytes that `job.source` says what to make of. Both are copied, once; encoding, hashing and cutting into
    * records happen on another thread. Waits as `KYMO_OVERFLOW` says when `KYMO_MEDIA_MEMORY_MIB` are under way. Counts as one item.
+   * False: it found no room and is dropped (and counted).
    */
-  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void;
+  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): boolean;
   /** A whole encoded export request of a stock OTel exporter; `items` for the counters. The bytes are copied. */
   request(signal: Signal, bytes: Uint8Array, items: number): void;
 

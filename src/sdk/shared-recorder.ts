@@ -236,23 +236,24 @@ export class SharedRecorder implements Recorder {
     if (!this.blob(layout.LOG_AFTER_MEDIA, scope, 1, bytes)) this.lose(1);
   }
 
-  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void {
+  media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): boolean {
     this.emitted++;
     const packed = packJob(job, record, content, bytes => this.mediaGate.enter(bytes));
     if (packed === undefined) {
       this.countDrop(this.ring.workerIsDead() ? 'worker_gone' : 'media_overflow', 1);
-      return;
+      return false;
     }
     const sent =
       packed.length > layout.MAX_MEDIA_IN_RING
         ? this.defined() && this.largeBlob(layout.MEDIA, scope, 1, packed)
         : this.blob(layout.MEDIA, scope, 1, packed);
-    if (sent) {
-      if (this.blocking) this.deliverNow();
-      return;
+    if (!sent) {
+      this.mediaGate.leave(packed.length);
+      this.lose(1);
+      return false;
     }
-    this.mediaGate.leave(packed.length);
-    this.lose(1);
+    if (this.blocking) this.deliverNow();
+    return true;
   }
 
   request(signal: Signal, bytes: Uint8Array, items: number): void {
@@ -275,8 +276,8 @@ export class SharedRecorder implements Recorder {
     const deadline = performance.now() + timeoutMs + ANSWER_GRACE_MS;
     return new Promise(resolve => {
       const look = () => {
-        if (this.answered(number) || this.ring.workerIsDead() || performance.now() >= deadline)
-          resolve(this.report());
+        const left = deadline + this.putOffMs - performance.now();
+        if (this.answered(number) || this.ring.workerIsDead() || left <= 0) resolve(this.report());
         else setTimeout(look, 3);
       };
       look();
@@ -288,7 +289,7 @@ export class SharedRecorder implements Recorder {
     const deadline = performance.now() + timeoutMs + ANSWER_GRACE_MS;
     for (;;) {
       const done = Atomics.load(this.words, layout.FLUSH_DONE);
-      const left = deadline - performance.now();
+      const left = deadline + this.putOffMs - performance.now();
       if (this.answered(number) || this.ring.workerIsDead() || left <= 0) return this.report();
       Atomics.wait(this.words, layout.FLUSH_DONE, done, Math.min(left, 100));
     }
@@ -349,11 +350,17 @@ export class SharedRecorder implements Recorder {
   } {
     const timeoutMs = Math.max(0, Math.min(options.timeoutMs ?? 10_000, 0x7fffffff - ANSWER_GRACE_MS));
     const number = ++this.flushes;
+    Atomics.store(this.words, layout.FLUSH_LONGER_MS, 0);
     Atomics.store(this.words, layout.FLUSH_TIMEOUT_MS, timeoutMs);
     Atomics.store(this.words, layout.FLUSH_UNTIL, UNTIL[options.until ?? 'delivered']);
     Atomics.store(this.words, layout.FLUSH_WANTED, number);
     this.ring.wake();
     return { number, timeoutMs };
+  }
+
+  /** A file that is being sent is waited for as long as it moves. */
+  private get putOffMs(): number {
+    return Atomics.load(this.words, layout.FLUSH_LONGER_MS);
   }
 
   private answered(number: number): boolean {

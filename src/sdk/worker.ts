@@ -165,7 +165,8 @@ function flushWanted(): boolean {
 
 async function flush(): Promise<void> {
   const number = Atomics.load(control, layout.FLUSH_WANTED);
-  const deadline = performance.now() + Atomics.load(control, layout.FLUSH_TIMEOUT_MS);
+  const timeoutMs = Atomics.load(control, layout.FLUSH_TIMEOUT_MS);
+  let deadline = performance.now() + timeoutMs;
   const until = Atomics.load(control, layout.FLUSH_UNTIL);
   let words = sayWhatWeWaitFor('the collector to take the rest', FIRST_WORD_MS);
   try {
@@ -176,8 +177,8 @@ async function flush(): Promise<void> {
     if (!media.idle) {
       words.stop();
       words = sayWhatWeWaitFor('the media under way', FIRST_WORD_MS);
-      if (!(await media.settled(Math.max(0, deadline - performance.now()))))
-        noteError(`${media.open} media are not encoded or not sent yet`);
+      deadline = await mediaSettled(deadline, timeoutMs);
+      if (!media.idle) noteError(`${media.open} media are not encoded or not sent yet`);
       media.release();
       words.stop();
       words = sayWhatWeWaitFor('the collector to take the rest', FIRST_WORD_MS);
@@ -212,6 +213,18 @@ async function flush(): Promise<void> {
     Atomics.store(control, layout.FLUSH_DONE, number);
     Atomics.notify(control, layout.FLUSH_DONE);
   }
+}
+
+/** Waits for media; a file has no other place than its own, so the deadline moves on for as long as one is being sent. Returns it. */
+async function mediaSettled(deadline: number, timeoutMs: number): Promise<number> {
+  let last = deadline;
+  let sent = media.streamedBytes;
+  while (!(await media.settled(Math.max(0, last - performance.now()))) && media.streamedBytes > sent) {
+    sent = media.streamedBytes;
+    last = performance.now() + timeoutMs;
+    Atomics.store(control, layout.FLUSH_LONGER_MS, Math.ceil(last - deadline));
+  }
+  return last;
 }
 
 function sayWhatWeWaitFor(what: string, afterMs: number): { stop(): void } {

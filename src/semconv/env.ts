@@ -161,7 +161,8 @@ export const ENVIRONMENT = [
   },
   {
     name: 'KYMO_EXIT_TIMEOUT_MS',
-    meaning: 'Longest wait for delivery when the process ends; what is left stays in the spool',
+    meaning:
+      'Longest wait for delivery when the process ends; what is left stays in the spool. It begins anew while a file moves',
     otherwise: '10000',
     reader: 'sdk',
   },

@@ -133,3 +133,23 @@ it('5,000 rollouts of 50 messages arrive whole, in bounded memory', async () => 
   expect(sink.logs.filter(log => log.eventName === 'gen_ai.evaluation.result')).toHaveLength(10_000);
   expect(sink.series('rewards/correct')).toHaveLength(5_000);
 }, 60_000);
+
+describe('the wait at the end', () => {
+  it.each(['await run.finish();', ''])(
+    'says what it waits for when it lasts (%j), and what is left',
+    async end => {
+      sink.answer = () => ({ status: 503 });
+      const ending = await train(
+        project.path,
+        `const run = kymo.init({ project: 'p' }); run.log({ loss: 1 }); ${end}`,
+        {
+          KYMO_ENDPOINT: sink.endpoint,
+          KYMO_EXIT_TIMEOUT_MS: '4500',
+        },
+      ).ended;
+      const lines = ending.stderr.trim().split('\n');
+      expect(lines[0]).toMatch(/^kymo: waiting for the collector to take the rest \(\d s\)$/);
+      expect(lines.at(-1)).toMatch(/^kymo: \d+ items are not delivered yet/);
+    },
+  );
+});

@@ -96,6 +96,7 @@ describe('a broken file', () => {
     ['c.yaml', 'a: 1\n  b: 2\n', 1, 4],
     ['c.yaml', 'a: 1\nb: 2\na: 3\n', 3, 1],
     ['c.yaml', '- 1\n- 2\n', 1, 1],
+    ['c.yaml', 'a: 1\nb: !!python/object:os.system ls\n', 2, 4],
     ['c.yaml', 'just a text', 1, 1],
     ['c.yaml', 'a: 1\n---\nb: 2\n', 2, 1],
     ['c.yaml', 'ok: 1\nm:\n  __proto__: {admin: true}\n', 3, 3],

@@ -98,6 +98,20 @@ it('the second signal ends the process at once, and what was recorded arrives', 
   );
 });
 
+it('a program that stops itself when asked, and finishes nothing, leaves a killed run', async () => {
+  const trainer = start(`
+    const run = kymo.init({ project: 'p' });
+    using stop = new kymo.GracefulShutdown({ message: false });
+    setTimeout(() => console.log('ready'), 10);
+    while (!stop.requested) await new Promise(resolve => setTimeout(resolve, 5));
+  `);
+  await trainer.said('ready');
+  trainer.child.kill('SIGTERM');
+  expect(await trainer.ended).toMatchObject({ code: 143, stderr: '' });
+  const finish = sink.logs.find(log => log.eventName === 'kymo.run.finish')!.attributes;
+  expect(finish).toMatchObject({ 'kymo.run.state': 'killed', 'process.exit.code': 143 });
+});
+
 it('works without any run', async () => {
   const trainer = start(`
     using stop = new kymo.GracefulShutdown();

@@ -117,7 +117,7 @@ export class KeepingRecorder implements Recorder {
   recordLast(scope: number, bytes: Uint8Array): void {
     this.record('log', scope, bytes);
   }
-  media(scope: number, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): void {
+  media(scope: number, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): boolean {
     this.idle();
     this.jobs.push({
       scope: this.scopes[scope - 1]!,
@@ -125,6 +125,7 @@ export class KeepingRecorder implements Recorder {
       record: decodeLogs(requestAround(this.scopes[scope - 1]!, record))[0]!,
       content: content === undefined ? undefined : new Uint8Array(content),
     });
+    return true;
   }
   request(signal: string, bytes: Uint8Array, items: number): void {
     this.idle();

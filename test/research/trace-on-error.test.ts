@@ -1,7 +1,7 @@
 // biome-ignore-all lint/complexity/useLiteralKeys: computed names are what is tested
 // `traceOnError`: what a failed call leaves behind, and that nothing about the failure changes.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { init, traceOnError } from '../../src/index.ts';
+import { attach, detach, type HandlerEvent, init, traceOnError } from '../../src/index.ts';
 import { describeCall, MAX_STATE_SIZE } from '../../src/research/call-state.ts';
 import { parameterNames } from '../../src/research/parameter-names.ts';
 import type { Run } from '../../src/research/run.ts';
@@ -163,6 +163,20 @@ describe('a failure', () => {
     expect(thrown(() => lookUp(bad))).toBe(problem);
     expect(failures()).toHaveLength(1);
     expect(state()).toEqual({ arguments: { 0: { field: '[threw: the batch is empty]' } } });
+  });
+
+  it('is heard by handlers as a line of text', () => {
+    const heard: HandlerEvent[] = [];
+    attach({ name: 'ears', handle: event => heard.push(event) }, { scopes: ['data'] });
+    const fails = (): never => {
+      throw problem;
+    };
+    thrown(traceOnError('load', fails, { scope: 'data' }));
+    thrown(traceOnError('elsewhere', fails));
+    detach('ears');
+    expect(heard).toMatchObject([
+      { kind: 'log', level: 'error', message: 'load failed: the batch is empty', scope: 'data' },
+    ]);
   });
 
   it('of nested functions leaves one event each', () => {
@@ -406,7 +420,6 @@ describe('parameter names', () => {
     [() => 1, []],
     [Math.max, []],
     [((a: number) => a).bind(null), []],
-    // biome-ignore lint: the comment is what is tested
     [new Function('a /* , c */, b // x )\n', 'return a'), ['a', 'b']],
   ])('of %p', (fn, names) => {
     expect(parameterNames(fn)).toEqual(names);

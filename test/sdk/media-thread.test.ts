@@ -287,9 +287,17 @@ describe('the limit on media under way', () => {
     const { gate, counters } = gateOf(100, 'drop');
     expect([60, 40, 1].map(bytes => gate.enter(bytes))).toEqual([true, true, false]);
     counters[layout.MEDIA_FREED] = 100;
-    expect([1_000, 1].map(bytes => gate.enter(bytes))).toEqual([true, false]);
+    expect([1_000, 101].map(bytes => gate.enter(bytes))).toEqual([true, false]);
     gate.leave(1_000);
-    expect(gate.enter(1)).toBe(true);
+    expect([60, 40, 1].map(bytes => gate.enter(bytes))).toEqual([true, true, false]);
+  });
+  it('leaves half of itself to small ones while one larger than all of it is under way', () => {
+    const { gate, counters } = gateOf(100, 'drop');
+    expect([1_000, 30, 20, 1].map(bytes => gate.enter(bytes))).toEqual([true, true, true, false]);
+    counters[layout.MEDIA_FREED] = 1_000;
+    expect([50, 1].map(bytes => gate.enter(bytes))).toEqual([true, false]);
+    counters[layout.MEDIA_FREED] = 1_100;
+    expect([100, 1].map(bytes => gate.enter(bytes))).toEqual([true, false]);
   });
   it('waits while the worker lives, at most KYMO_BLOCK_MAX_MS, and then not again before something was freed', () => {
     let waits = 0;

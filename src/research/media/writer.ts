@@ -274,12 +274,17 @@ export class MediaWriter {
       throw new RangeError(
         `kymo: ${title} comes with ${wire.length} bytes of name, caption, metadata and fields; at most ${MAX_DESCRIPTION_BYTES} are taken`,
       );
-    recorder.media(
+    const taken = recorder.media(
       this.host.scopeId(this.logger, this.scope),
       { event, title, source },
       wire.bytes(),
       content,
     );
+    if (!taken)
+      this.host.complaints.once(
+        'media_overflow',
+        `${title} and maybe others are dropped: media come faster than they can be encoded and sent (KYMO_MEDIA_MEMORY_MIB, KYMO_OVERFLOW)`,
+      );
   }
 
   private isOpen(items: number): boolean {

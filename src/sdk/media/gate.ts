@@ -21,6 +21,9 @@ export interface GateOptions {
 export class MediaGate {
   private readonly options: GateOptions;
   private sent = 0;
+  /** One that is larger than the limit counts as half of it, so that small ones go on: `excess` is the rest, until this much is freed. */
+  private excess = 0;
+  private excessUntil = 0;
   /** What had been freed when a wait was given up: until that moves nobody waits again. */
   private stuckAt = -1;
 
@@ -32,17 +35,23 @@ export class MediaGate {
   enter(bytes: number): boolean {
     if (!this.hasRoom(bytes) && !this.waitForRoom(bytes)) return false;
     this.sent += bytes;
+    if (bytes > this.options.maxBytes) {
+      this.excess = bytes - this.options.maxBytes / 2;
+      this.excessUntil = this.sent;
+    }
     return true;
   }
 
   /** They never went. */
   leave(bytes: number): void {
     this.sent -= bytes;
+    if (bytes > this.options.maxBytes) this.excess = 0;
   }
 
-  /** One that is larger than the limit goes when no other is under way. */
+  /** One that is larger than the limit goes when no other is under way. Jobs are done, and freed, in their order. */
   private hasRoom(bytes: number): boolean {
-    const underWay = this.sent - this.freed;
+    const { freed } = this;
+    const underWay = this.sent - freed - (freed < this.excessUntil ? this.excess : 0);
     return underWay <= 0 || underWay + bytes <= this.options.maxBytes;
   }
 

@@ -74,10 +74,7 @@ export interface UnpackedJob {
   readonly content: Uint8Array;
 }
 
-/**
- * Raw bytes under way to the media thread and inside it: `KYMO_MEDIA_MEMORY_MIB`. One that is larger goes when no other is under way.
- * No single one may be larger than this: an ArrayBuffer of that size still travels between threads.
- */
+/** Raw bytes of one piece of media: a copy of that size still travels between threads. Larger ones go as a file. */
 export const MAX_RAW_BYTES = 2 ** 31;
 /** Name, caption, metadata and fields of one piece, encoded: they stand in each of its records. */
 export const MAX_DESCRIPTION_BYTES = 48 * 1024;

@@ -27,6 +27,8 @@ interface OpenJob {
 
 export class MediaQueue {
   private readonly options: MediaOptions;
+  /** Of files, passed on so far. */
+  streamedBytes = 0;
   private thread: Worker | undefined;
   private starts = 0;
   private numbers = 0;
@@ -78,6 +80,7 @@ export class MediaQueue {
       if (next.kind === 'record' && job !== undefined) {
         if (!this.options.hasRoom(next.streamed)) return;
         this.options.record(job.scope, next.bytes, next.items);
+        if (next.streamed) this.streamedBytes += next.bytes.length;
         const taken: ToThread = { kind: 'taken', bytes: next.bytes.length };
         this.thread?.postMessage(taken);
       } else if (next.kind === 'done' && job !== undefined) {
@@ -120,10 +123,16 @@ export class MediaQueue {
   private start(): Worker | undefined {
     if (this.starts++ >= MAX_STARTS) return undefined;
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-    const thread = new Worker(new URL(`./thread${extension}`, import.meta.url), {
-      name: 'kymo-media',
-      execArgv: [],
-    });
+    let thread: Worker;
+    try {
+      thread = new Worker(new URL(`./thread${extension}`, import.meta.url), {
+        name: 'kymo-media',
+        execArgv: [],
+      });
+    } catch (error) {
+      this.tell('thread', `the media thread cannot be started: ${messageOf(error)}`);
+      return undefined;
+    }
     thread.on('message', (message: FromThread) => {
       if (message.kind === 'tell') this.tell(message.key, message.line);
       else {
@@ -133,10 +142,7 @@ export class MediaQueue {
     });
     thread.on('error', error => {
       this.thread = undefined;
-      this.tell(
-        'thread',
-        `the media thread failed: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.tell('thread', `the media thread failed: ${messageOf(error)}`);
       this.lose();
     });
     // Last of all: a listener for messages keeps the process alive again.
@@ -156,4 +162,8 @@ export class MediaQueue {
     this.told.add(key);
     this.options.tell(line);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 // The runs a collector is writing: which are open, what a commit is, and how each is continued after a crash.
 import fs from 'node:fs';
+import path from 'node:path';
 import {
   type Batch,
   type CommittedState,
@@ -230,6 +231,11 @@ export class JsonlExporter implements Exporter {
     // A state that says more than the files will hold in a moment must not be found later, after another crash.
     const kept = this.#store.read(folder);
     if (kept !== undefined && kept.position > state.position) await this.#store.write(state);
+    if (!fs.existsSync(path.join(this.#options.root, folder))) {
+      // Somebody has deleted the run: it comes back only if it is written again, and is then continued from here.
+      await this.#store.write(state);
+      return;
+    }
     try {
       run.cutBack();
       await run.writeDocuments();

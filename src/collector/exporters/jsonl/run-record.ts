@@ -210,7 +210,7 @@ export class RunRecord {
         tags: identity.tags.length > 0 ? identity.tags : undefined,
         state: lifecycle.state,
         exit_code: exitCode,
-        created: isoTime(this.#created),
+        created: isoTime(earliest(this.#created, lifecycle.attempts)),
         updated: isoTime(this.#received),
         finished: ended === undefined ? undefined : isoTime(ended),
         totals: totalsOf(this.totals),
@@ -345,4 +345,14 @@ function sum(counts: readonly (Counts | undefined)[]): Attributes | undefined {
     }
   }
   return any ? total : undefined;
+}
+
+/** When the run began: the clock of its first launch where that says so, else when the first of it came in. */
+function earliest(received: bigint, attempts: readonly { readonly started: string }[]): bigint {
+  let first = received;
+  for (const { started } of attempts) {
+    const at = BigInt(started);
+    if (at > 0n && at < first) first = at;
+  }
+  return first;
 }

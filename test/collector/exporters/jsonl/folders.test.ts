@@ -103,6 +103,24 @@ function openFilesBelow(folder: string): number {
   return open;
 }
 
+describe('a run folder that is removed between two collectors', () => {
+  it('stays away, without a word, until the run is written again', async () => {
+    const driver = await started();
+    const maker = new BatchMaker();
+    await driver.export(row(maker, 'gone', 1), row(maker, 'kept', 1));
+    await driver.commit();
+    fs.rmSync(path.join(driver.runs, 'gone'), { recursive: true });
+    await driver.start();
+    await driver.export(row(maker, 'kept', 2));
+    await driver.commit();
+    expect(fs.readdirSync(driver.runs)).toEqual(['kept']);
+    expect(driver.lines('kept')).toHaveLength(2);
+    await driver.export(row(maker, 'gone', 2));
+    await driver.commit();
+    expect(driver.lines('gone').map(line => line.step)).toEqual([2]);
+  });
+});
+
 describe('a run folder that is removed while the run goes on', () => {
   it('is made again, said once, and counted', async () => {
     const driver = await started();

@@ -269,7 +269,7 @@ describe('run.json and config.json', () => {
       tags: ['a'],
       state: 'failed',
       exit_code: 1,
-      created: '2026-11-21T12:00:04.000Z',
+      created: '2026-11-21T12:00:00.000Z',
       updated: '2026-11-21T12:00:09.000Z',
       finished: '2026-11-21T12:01:30.000Z',
       totals: { points: 3, rows: 3, histograms: 0, logs: 5, spans: 0 },
