@@ -362,8 +362,9 @@ describe('an artifact', () => {
   }, 30_000);
 
   it('is waited for at the end for as long as it moves, however long KYMO_EXIT_TIMEOUT_MS is', async () => {
-    writeFileSync(join(project.path, 'big.bin'), Buffer.alloc(36 * 1024 * 1024, 'x'));
-    // Some 12 MiB a second: three times the timeout.
+    const bytes = 60 * 1024 * 1024;
+    writeFileSync(join(project.path, 'big.bin'), Buffer.alloc(bytes, 'x'));
+    // At most 12 MiB a second: at least twice the timeout, while the gaps between two answers stay well below it.
     let free = 0;
     sink.answer = signal => {
       if (signal !== 'logs') return { status: 200 };
@@ -372,14 +373,14 @@ describe('an artifact', () => {
       return { status: 200 };
     };
     const ending = await go(`run.artifact('big', 'big.bin'); process.exit(0);`, {
-      KYMO_EXIT_TIMEOUT_MS: '1000',
+      KYMO_EXIT_TIMEOUT_MS: '2500',
     });
     expect(ending.stderr).toMatch(/waiting for/);
     // What had been read and was not acknowledged at the end is in the spool, and the next run brings it.
     sink.answer = () => ({ status: 200 });
     await go('await new Promise(resolve => setTimeout(resolve, 500));');
-    expect(artifacts()[0]!.bytes!.length).toBe(36 * 1024 * 1024);
-  }, 30_000);
+    expect(artifacts()[0]!.bytes!.length).toBe(bytes);
+  }, 60_000);
 
   it('that is a folder arrives file by file; links are left out and told', async () => {
     mkdirSync(join(project.path, 'data/deep'), { recursive: true });
