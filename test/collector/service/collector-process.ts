@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 export const KYMO = resolve('src/cli/kymo.ts');
-const DEADLINE_MS = 45_000;
+const DEADLINE_MS = 15_000;
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), 'kymo-service-'));
