@@ -12,6 +12,9 @@ export const CURSOR_VERSION = 1;
 export const MAX_CURSOR_BYTES = 64 * 1024 * 1024;
 /** Stretches of the journal that an exporter never saw. Older ones are joined: what counts is that a rebuild is due. */
 const MAX_GAPS = 64;
+/** A folder that is being removed under us is gone after a moment; made again too soon, it goes too. */
+const REMOVED_RETRIES = 5;
+const REMOVED_PAUSE_MS = 20;
 
 /** A stretch of the journal that was deleted before the exporter could read it. */
 export interface Gap {
@@ -103,26 +106,32 @@ export class CursorStore {
         `${this.#current}: the exporter's state has ${body.length} bytes, at most ${MAX_CURSOR_BYTES} are kept`,
       );
     }
+    const content = `kymo-cursor ${CURSOR_VERSION} ${crc32(body).toString(16)}\n${body}\n`;
+    for (let retries = 0; ; retries++) {
+      try {
+        await this.#write(content);
+        break;
+      } catch (error) {
+        this.#made = false;
+        // Somebody removes the folder while we run. What the exporter wrote stands only with its cursor: failing here would
+        // make it start again from a place that is no longer on disk.
+        if (errorCode(error) !== 'ENOENT' || retries === REMOVED_RETRIES) throw error;
+        await new Promise(resolve => setTimeout(resolve, REMOVED_PAUSE_MS * 2 ** retries));
+      }
+    }
+    if (this.#currentStands) this.#previousGeneration = this.#currentGeneration;
+    this.#currentGeneration = { journal: cursor.journal, position: cursor.position, body };
+    this.#currentStands = true;
+  }
+
+  async #write(content: string): Promise<void> {
     if (!this.#made) {
       await fs.promises.mkdir(this.#folder, { recursive: true });
       await syncFolder(path.dirname(this.#folder));
       this.#made = true;
     }
-    const content = `kymo-cursor ${CURSOR_VERSION} ${crc32(body).toString(16)}\n${body}\n`;
-    try {
-      await replaceFile(
-        this.#current,
-        content,
-        this.#currentStands ? { durable: true, keepAs: this.#previous } : { durable: true },
-      );
-    } catch (error) {
-      // The folder may have been removed while we run: the next commit makes it again.
-      this.#made = false;
-      throw error;
-    }
-    if (this.#currentStands) this.#previousGeneration = this.#currentGeneration;
-    this.#currentGeneration = { journal: cursor.journal, position: cursor.position, body };
-    this.#currentStands = true;
+    const keep = this.#currentStands ? { keepAs: this.#previous } : {};
+    await replaceFile(this.#current, content, { durable: true, ...keep });
   }
 
   /** Makes the older generation the current one, after the exporter could not start from the newer. */

@@ -50,6 +50,8 @@ export class JsonlExporter implements Exporter {
   readonly #budget: BufferBudget = { bytes: 0 };
   /** Least recently used first. */
   readonly #open = new Map<RunFolder, OpenRun>();
+  /** Runs opened since the last commit, as they were found: what a start from before that commit cuts them back to. */
+  readonly #found = new Map<RunFolder, RunState>();
   /** Runs whose folder cannot be used (a symbolic link, a file in its place), with the reason. */
   readonly #refused = new Map<RunFolder, string>();
   /** False when nothing was ever committed, or the cursor was lost. */
@@ -124,7 +126,12 @@ export class JsonlExporter implements Exporter {
     }
   }
 
+  committed(): void {
+    this.#found.clear();
+  }
+
   stop(): void {
+    this.#keepFound();
     for (const run of this.#open.values()) run.abandon();
     this.#open.clear();
   }
@@ -220,8 +227,19 @@ export class JsonlExporter implements Exporter {
     fresh.record.took(position, 0n);
     fresh.cutBack();
     // Durable before the first line: after a crash this says what of the files is to stay.
+    this.#found.set(folder, fresh.state());
     this.#store.writeSync(fresh.state());
     return fresh;
+  }
+
+  /** The state folder may have been removed while we ran: without these, what is not committed would be taken for another's and stay. */
+  #keepFound(): void {
+    try {
+      for (const [folder, state] of this.#found) if (!this.#store.has(folder)) this.#store.writeSync(state);
+    } catch (error) {
+      this.#context.logger.error('how a run was found cannot be kept: rows may be written twice', { error });
+    }
+    this.#found.clear();
   }
 
   /** Takes up a run from the cursor. */

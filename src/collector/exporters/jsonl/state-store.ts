@@ -30,11 +30,17 @@ export class StateStore {
     return checkState(state, place);
   }
 
+  has(folder: RunFolder): boolean {
+    return fs.existsSync(path.join(this.#directory, `${folder}.json`));
+  }
+
   /** Durable when it resolves, but for the name: `sync`, once for many. */
   write(state: RunState): Promise<void> {
+    this.ensure();
     return confinedReplace(this.#directory, [`${state.folder}.json`], JSON.stringify(state));
   }
   writeSync(state: RunState): void {
+    this.ensure();
     confinedReplaceSync(this.#directory, [`${state.folder}.json`], JSON.stringify(state));
   }
   sync(): void {

@@ -194,6 +194,21 @@ describe('after a crash', () => {
     await driver.dispose();
   });
 
+  it('before its first commit, with the state folder removed: no row is there twice', async () => {
+    const driver = new Driver();
+    const maker = new BatchMaker();
+    await driver.start();
+    await driver.export(row(maker, 'r', 1), row(maker, 'r', 2));
+    fs.rmSync(driver.context.stateDirectory, { recursive: true });
+    await driver.commit({ stored: false });
+    await driver.exporter.stop();
+    await driver.start();
+    await driver.export();
+    await driver.commit();
+    expect(driver.lines('r').map(line => line.a)).toEqual([1, 2]);
+    await driver.dispose();
+  });
+
   it('a file that lost its end is reported, counted, and continued behind its last whole line', async () => {
     const driver = new Driver();
     const maker = new BatchMaker();
