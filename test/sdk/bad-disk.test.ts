@@ -121,11 +121,16 @@ describe('a folder that is removed while a trainer runs', () => {
   it('of the run: it is made again, said, and what comes after is written', async () => {
     const trainer = train(project.path, slow('r'), { KYMO_COLLECTOR_LINGER_MS: '100' });
     await trainer.said('forty');
-    await until('the first rows', () => steps('r').length > 20 || undefined);
+    // Without a commit behind it the collector would write the same rows again, and nothing would be missing.
+    const cursor = join(paths(project.path).journal, 'cursors/jsonl/current');
+    await until(
+      'a commit',
+      () => (existsSync(cursor) && /"length":[1-9]/.test(readFileSync(cursor, 'utf8'))) || undefined,
+    );
     rmSync(join(project.path, 'runs/r'), { recursive: true, maxRetries: 5 });
     expect(await trainer.ended).toMatchObject({ code: 0, stderr: '' });
     const after = steps('r');
-    expect(after.length).toBeGreaterThan(1);
+    expect(after[0]).toBeGreaterThan(0);
     expect(after).toEqual(count(150).slice(after[0]));
     expect(readFileSync(paths(project.path).log, 'utf8')).toMatch(/runs\/r.*(removed|made again)/);
     expect(JSON.parse(readFileSync(join(project.path, 'runs/r/run.json'), 'utf8'))).toMatchObject({

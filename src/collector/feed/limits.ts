@@ -17,9 +17,9 @@ export const DEFAULT_IDLE_COMMIT_MS = 150;
 /** Synchronous work of one exporter between two turns of the event loop, so that receivers and other exporters get theirs. */
 export const DEFAULT_SLICE_MS = 20;
 
-export const DEFAULT_RETRY_INITIAL_MS = 5_000;
+export const DEFAULT_RETRY_INITIAL_MS = 200;
 export const DEFAULT_RETRY_MAX_MS = 30_000;
-export const RETRY_FACTOR = 1.5;
+export const RETRY_FACTOR = 2;
 /** While stopping there is little time: retries come at least this often. */
 export const DRAIN_RETRY_MS = 250;
 /** Between two attempts at a batch that an exporter cannot take. */
