@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SIGNALS, type Signal } from '../otlp/model.ts';
 import { environmentValue } from '../semconv/env.ts';
-import { type Environment, PROJECT_FOLDER, paths } from '../semconv/local.ts';
+import { type Environment, EXIT_BAD_CONFIG, PROJECT_FOLDER, paths } from '../semconv/local.ts';
 import { COMPONENTS } from './components.ts';
 import { loadExporterType } from './config/exporter-module.ts';
 import { type Loaded, loadConfig } from './config/load.ts';
@@ -45,7 +45,7 @@ export async function runEmbedded({ directory, env }: EmbeddedOptions): Promise<
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning));
   if (loaded.config === undefined) {
     for (const problem of loaded.problems) logger.error(formatProblem(problem));
-    return 1;
+    return EXIT_BAD_CONFIG;
   }
   const wishes = listenForWishes();
   let collector: Collector;

@@ -43,6 +43,8 @@ export interface DeliveryOptions {
   readonly transport: Transport;
   readonly spool: Spool;
   readonly target: () => Target | undefined;
+  /** Nobody will come to take anything: waiting is of no use. */
+  readonly hopeless: () => boolean;
   readonly counters: DeliveryCounters;
   readonly maxBatchBytes: number;
 }
@@ -60,7 +62,7 @@ export class Delivery {
   private retryMs = FIRST_RETRY_MS;
   /** Requests sent between two pauses fail together: that is one failure, not one each. */
   private round = 0;
-  private idleWaiters: (() => void)[] = [];
+  private idleWaiters: ((idle: boolean) => void)[] = [];
 
   constructor(options: DeliveryOptions) {
     this.options = options;
@@ -107,6 +109,7 @@ export class Delivery {
   wake(): void {
     this.notBefore = 0;
     this.pump();
+    if (this.options.hopeless()) this.answerWaiters(false);
   }
 
   /** Everything not acknowledged goes to the spool now. Returns the items that found no place there. */
@@ -119,14 +122,15 @@ export class Delivery {
     return lost;
   }
 
-  /** Resolves when the queue is empty; false at the deadline. */
+  /** Resolves when the queue is empty; false at the deadline, or when nobody will come. */
   async settled(timeoutMs: number): Promise<boolean> {
     if (this.idle) return true;
     this.wake();
+    if (this.options.hopeless()) return false;
     return new Promise(resolve => {
-      const settle = () => {
+      const settle = (idle: boolean) => {
         clearTimeout(timer);
-        resolve(true);
+        resolve(idle);
       };
       const timer = setTimeout(() => {
         this.idleWaiters = this.idleWaiters.filter(waiter => waiter !== settle);
@@ -142,7 +146,7 @@ export class Delivery {
     const deadline = startedMs + timeoutMs;
     while (!(await this.settled(Math.min(SAFE_POLL_MS, Math.max(0, deadline - performance.now()))))) {
       const nowMs = performance.now();
-      if (nowMs >= deadline) return false;
+      if (nowMs >= deadline || this.options.hopeless()) return false;
       // A collector that is just starting will be there in a moment.
       const waiting =
         this.options.target() === undefined ? nowMs - startedMs > STARTING_MS : nowMs < this.notBefore;
@@ -224,7 +228,11 @@ export class Delivery {
     if (batch.bytes !== undefined) this.inMemory -= batch.size;
     this.leaveSpool(batch);
     if (!this.idle) return;
-    for (const waiter of this.idleWaiters.splice(0)) waiter();
+    this.answerWaiters(true);
+  }
+
+  private answerWaiters(idle: boolean): void {
+    for (const waiter of this.idleWaiters.splice(0)) waiter(idle);
   }
 
   /** Takes a batch out of the spool; it is in memory then, as long as it can be read. */

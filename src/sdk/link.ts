@@ -4,7 +4,14 @@ import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } fro
 import * as http from 'node:http';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { collectorKey, FORMAT_VERSION, type LocalPaths, localAddress, paths } from '../semconv/local.ts';
+import {
+  collectorKey,
+  EXIT_BAD_CONFIG,
+  FORMAT_VERSION,
+  type LocalPaths,
+  localAddress,
+  paths,
+} from '../semconv/local.ts';
 import { diesWithUs } from './surroundings.ts';
 import type { Target } from './transport.ts';
 
@@ -47,6 +54,8 @@ export class Link {
   private connecting = false;
   /** The collector that this process has started lives, as far as it knows. */
   private starting = false;
+  /** Its configuration cannot be used: it is tried again now and then, but nobody should wait for it. */
+  private refused = false;
   private closed = false;
   private retryAt = 0;
   private backoffMs = 250;
@@ -64,6 +73,11 @@ export class Link {
     if (this.target === undefined && !this.connecting && !this.closed && performance.now() >= this.retryAt)
       void this.connect();
     return this.target;
+  }
+
+  /** No collector comes until somebody mends its configuration. */
+  get hopeless(): boolean {
+    return this.refused && this.target === undefined;
   }
 
   /** Whether every local exporter has durably written what lies before the position, at the latest when the time is over; if not, what is in the way. */
@@ -110,11 +124,16 @@ export class Link {
       let spawnAt = 0;
       let pauseMs = FIRST_RESPAWN_MS;
       let reason = 'the collector did not start';
+      this.refused = false;
       while (!this.closed && performance.now() < deadline) {
         const result = await this.attach();
         if (result.kind === 'attached') {
           this.backoffMs = 250;
           this.options.onChange();
+          return;
+        }
+        if (this.refused) {
+          this.postpone();
           return;
         }
         reason = result.reason;
@@ -126,7 +145,7 @@ export class Link {
         }
         await new Promise(resolve => setTimeout(resolve, POLL_MS));
       }
-      this.fail(reason);
+      if (!this.closed) this.fail(reason);
     } catch (error) {
       this.fail(error instanceof Error ? error.message : String(error));
     } finally {
@@ -134,9 +153,13 @@ export class Link {
     }
   }
 
-  private fail(reason: string): void {
+  private postpone(): void {
     this.retryAt = performance.now() + this.backoffMs;
     this.backoffMs = Math.min(this.backoffMs * 2, MAX_BACKOFF_MS);
+  }
+
+  private fail(reason: string): void {
+    this.postpone();
     this.options.onError(`the bundled collector cannot be reached (${reason}); see ${this.paths.log}`);
   }
 
@@ -234,6 +257,9 @@ export class Link {
       // Told at once: whoever exits before the patience is over hears the reason too.
       const reason = lastError(this.paths.log) ?? `it ended with exit code ${code}`;
       this.options.onError(`the bundled collector does not start: ${reason}; see ${this.paths.log}`);
+      if (code !== EXIT_BAD_CONFIG) return;
+      this.refused = true;
+      this.options.onChange();
     });
     child.on('error', error => {
       this.starting = false;

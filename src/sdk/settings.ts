@@ -1,4 +1,6 @@
 // What the environment says to the SDK, read once per process. `kymo env` lists the variables with their meaning.
+import type { Signal } from '../otlp/model.ts';
+import { type Endpoint, readEndpoint, readSignalSettings, type SignalSettings } from './otlp-settings.ts';
 import type { Overflow } from './ring-writer.ts';
 
 const MIB = 1024 * 1024;
@@ -6,13 +8,7 @@ const MIB = 1024 * 1024;
 export interface Settings {
   /** Undefined: start or join the bundled collector. */
   readonly endpoint: Endpoint | undefined;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly compression: 'none' | 'gzip' | 'auto';
-  /** One request, from its first byte to the answer. */
-  readonly requestTimeoutMs: number;
-  readonly certificateFile: string | undefined;
-  readonly clientCertificateFile: string | undefined;
-  readonly clientKeyFile: string | undefined;
+  readonly signals: Readonly<Record<Signal, SignalSettings>>;
   readonly exitTimeoutMs: number;
   readonly overflow: Overflow;
   readonly blockMaxMs: number;
@@ -27,12 +23,6 @@ export interface Settings {
   readonly spoolMaxAgeMs: number;
   readonly stepAs: 'exemplar' | 'attribute';
   readonly quiet: boolean;
-}
-
-export interface Endpoint {
-  readonly metrics: string;
-  readonly logs: string;
-  readonly traces: string;
 }
 
 /** Problems are told once, on stderr, and the default is used: an environment variable never stops a training. */
@@ -55,12 +45,7 @@ export function readSettings(env: NodeJS.ProcessEnv, warn: (line: string) => voi
   };
   return {
     endpoint: readEndpoint(env, warn),
-    headers: readHeaders((env.KYMO_ENDPOINT && env.KYMO_HEADERS) || env.OTEL_EXPORTER_OTLP_HEADERS, warn),
-    compression: readCompression(env),
-    requestTimeoutMs: number('OTEL_EXPORTER_OTLP_TIMEOUT', 10_000, 1, 600_000),
-    certificateFile: env.OTEL_EXPORTER_OTLP_CERTIFICATE || undefined,
-    clientCertificateFile: env.OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE || undefined,
-    clientKeyFile: env.OTEL_EXPORTER_OTLP_CLIENT_KEY || undefined,
+    signals: readSignalSettings(env, once(warn)),
     exitTimeoutMs: number('KYMO_EXIT_TIMEOUT_MS', 10_000, 0, 86_400_000),
     overflow: choice('KYMO_OVERFLOW', ['block', 'drop'], 'block'),
     blockMaxMs: number('KYMO_BLOCK_MAX_MS', 1_000, 0, 60_000),
@@ -77,61 +62,13 @@ export function readSettings(env: NodeJS.ProcessEnv, warn: (line: string) => voi
   };
 }
 
-function readEndpoint(env: NodeJS.ProcessEnv, warn: (line: string) => void): Endpoint | undefined {
-  const base = env.KYMO_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT;
-  const own = (signal: 'METRICS' | 'LOGS' | 'TRACES'): string | undefined =>
-    (env.KYMO_ENDPOINT ? undefined : env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]) || undefined;
-  const url = (signal: 'METRICS' | 'LOGS' | 'TRACES'): string | undefined => {
-    const text = own(signal) ?? (base ? `${base.replace(/\/+$/, '')}/v1/${signal.toLowerCase()}` : undefined);
-    if (text === undefined) return undefined;
-    const parsed = URL.canParse(text) ? new URL(text) : undefined;
-    if (parsed && (parsed.protocol === 'http:' || parsed.protocol === 'https:')) return text;
-    warn(`the endpoint ${JSON.stringify(text)} is no http:// or https:// URL; using the bundled collector`);
-    return undefined;
+/** What is wrong with a variable that holds for all signals is told once. */
+function once(warn: (line: string) => void): (line: string) => void {
+  const told = new Set<string>();
+  return line => {
+    if (!told.has(line)) warn(line);
+    told.add(line);
   };
-  const metrics = url('METRICS');
-  const logs = url('LOGS');
-  const traces = url('TRACES');
-  const any = metrics ?? logs ?? traces;
-  if (any === undefined) return undefined;
-  if ((env.OTEL_EXPORTER_OTLP_PROTOCOL ?? '').startsWith('grpc'))
-    warn(
-      'OTEL_EXPORTER_OTLP_PROTOCOL=grpc: Kymo sends http/protobuf; point the endpoint at the HTTP port (4318)',
-    );
-  const sibling = (signal: string): string => any.replace(/\/v1\/(metrics|logs|traces)$/, `/v1/${signal}`);
-  return {
-    metrics: metrics ?? sibling('metrics'),
-    logs: logs ?? sibling('logs'),
-    traces: traces ?? sibling('traces'),
-  };
-}
-
-/** W3C baggage format: `key=value,key2=value2`, values percent-encoded. */
-function readHeaders(text: string | undefined, warn: (line: string) => void): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const part of (text ?? '').split(',')) {
-    if (part.trim() === '') continue;
-    const at = part.indexOf('=');
-    const name = at > 0 ? part.slice(0, at).trim() : '';
-    let value = '';
-    try {
-      value = decodeURIComponent(part.slice(at + 1).trim());
-    } catch {
-      value = '\n';
-    }
-    // Only the name is told: values of headers are often secrets.
-    if (/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name) && !/[\r\n\0]/.test(value))
-      headers[name.toLowerCase()] = value;
-    else
-      warn(`OTEL_EXPORTER_OTLP_HEADERS: ${JSON.stringify(name || 'an entry')} is not name=value; left out`);
-  }
-  return headers;
-}
-
-function readCompression(env: NodeJS.ProcessEnv): Settings['compression'] {
-  const text = env.OTEL_EXPORTER_OTLP_COMPRESSION?.toLowerCase();
-  if (text === 'gzip') return 'gzip';
-  return text === 'none' ? 'none' : 'auto';
 }
 
 function powerOfTwo(value: number): number {

@@ -6,7 +6,8 @@ import { constants, gzip, zstdCompress } from 'node:zlib';
 import type { Signal } from '../otlp/model.ts';
 import { readPartialSuccess, readStatus } from '../otlp/responses.ts';
 import { BATCH_HEADER, JOURNAL_HEADER, POSITION_HEADER } from '../semconv/names.ts';
-import type { Endpoint, Settings } from './settings.ts';
+import type { Endpoint, SignalSettings } from './otlp-settings.ts';
+import type { Settings } from './settings.ts';
 
 /** Requests under way to a remote receiver: enough to hide a round trip, few enough to keep its memory small. */
 export const MAX_IN_FLIGHT = 4;
@@ -31,24 +32,25 @@ export type Target =
   | { readonly kind: 'local'; readonly address: string; readonly token: string };
 
 export class Transport {
-  private readonly settings: Settings;
+  private readonly signals: Settings['signals'];
   private readonly httpAgent = new http.Agent({ keepAlive: true, maxSockets: MAX_IN_FLIGHT + 2 });
-  private httpsAgent: https.Agent | undefined;
+  /** One for each set of certificates. */
+  private readonly httpsAgents = new Map<string, https.Agent>();
   /** The peer has answered as Kymo does, so it takes zstd. */
   private peerIsKymo = false;
 
   constructor(settings: Settings) {
-    this.settings = settings;
+    this.signals = settings.signals;
   }
 
   async send(target: Target, signal: Signal, key: string, bytes: Uint8Array): Promise<Outcome> {
     const headers: Record<string, string> = {
-      ...this.settings.headers,
+      ...this.signals[signal].headers,
       'content-type': 'application/x-protobuf',
       [BATCH_HEADER]: key,
     };
     let body = bytes;
-    const encoding = this.encodingFor(target, bytes);
+    const encoding = this.encodingFor(target, signal, bytes);
     if (encoding !== undefined) {
       body = await compress(encoding, bytes);
       headers['content-encoding'] = encoding;
@@ -57,10 +59,11 @@ export class Transport {
     return new Promise(resolve => this.request(target, signal, headers, body, resolve));
   }
 
-  private encodingFor(target: Target, bytes: Uint8Array): 'gzip' | 'zstd' | undefined {
-    if (target.kind === 'local' || this.settings.compression === 'none') return undefined;
+  private encodingFor(target: Target, signal: Signal, bytes: Uint8Array): 'gzip' | 'zstd' | undefined {
+    const { compression } = this.signals[signal];
+    if (target.kind === 'local' || compression === 'none') return undefined;
     if (bytes.length < MIN_COMPRESSED_BYTES) return undefined;
-    if (this.settings.compression === 'gzip') return 'gzip';
+    if (compression === 'gzip') return 'gzip';
     return this.peerIsKymo ? 'zstd' : undefined;
   }
 
@@ -83,7 +86,8 @@ export class Transport {
       answer.on('error', error => resolve({ kind: 'retry', afterMs: undefined, reason: error.message }));
     };
     let request: http.ClientRequest;
-    const common = { method: 'POST', headers, timeout: this.settings.requestTimeoutMs };
+    const { timeoutMs } = this.signals[signal];
+    const common = { method: 'POST', headers, timeout: timeoutMs };
     if (target.kind === 'local') {
       headers.authorization = `Bearer ${target.token}`;
       request = http.request(
@@ -100,12 +104,12 @@ export class Transport {
       const url = new URL(target.endpoint[signal]);
       request =
         url.protocol === 'https:'
-          ? https.request(url, { ...common, agent: this.secureAgent() }, onAnswer)
+          ? https.request(url, { ...common, agent: this.secureAgent(this.signals[signal]) }, onAnswer)
           : http.request(url, { ...common, agent: this.httpAgent }, onAnswer);
     }
     const overall = setTimeout(
-      () => request.destroy(new Error(`no answer within ${this.settings.requestTimeoutMs} ms`)),
-      this.settings.requestTimeoutMs,
+      () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)),
+      timeoutMs,
     );
     request.on('close', () => clearTimeout(overall));
     request.on('error', error =>
@@ -137,16 +141,23 @@ export class Transport {
     return { kind: 'rejected', reason };
   }
 
-  private secureAgent(): https.Agent {
-    const { certificateFile, clientCertificateFile, clientKeyFile } = this.settings;
-    this.httpsAgent ??= new https.Agent({
+  private secureAgent({
+    certificateFile,
+    clientCertificateFile,
+    clientKeyFile,
+  }: SignalSettings): https.Agent {
+    const certificates = JSON.stringify([certificateFile, clientCertificateFile, clientKeyFile]);
+    const known = this.httpsAgents.get(certificates);
+    if (known !== undefined) return known;
+    const agent = new https.Agent({
       keepAlive: true,
       maxSockets: MAX_IN_FLIGHT + 2,
       ...(certificateFile === undefined ? {} : { ca: readFileSync(certificateFile) }),
       ...(clientCertificateFile === undefined ? {} : { cert: readFileSync(clientCertificateFile) }),
       ...(clientKeyFile === undefined ? {} : { key: readFileSync(clientKeyFile) }),
     });
-    return this.httpsAgent;
+    this.httpsAgents.set(certificates, agent);
+    return agent;
   }
 }
 

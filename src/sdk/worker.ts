@@ -57,6 +57,7 @@ const delivery: Delivery = new Delivery({
   transport,
   spool,
   target: currentTarget,
+  hopeless: () => link?.hopeless === true,
   counters: {
     delivered: items => {
       counters[layout.DELIVERED]! += items;

@@ -253,7 +253,8 @@ export const ENVIRONMENT = [
   },
   {
     name: 'OTEL_EXPORTER_OTLP_HEADERS',
-    meaning: 'Headers of every request, `key=value,key=value`',
+    meaning:
+      'Headers of every request, `key=value,key=value`; OTEL_EXPORTER_OTLP_METRICS_HEADERS, LOGS_ and TRACES_ go before it',
     otherwise: '',
     reader: 'sdk',
     secret: true,
@@ -266,31 +267,36 @@ export const ENVIRONMENT = [
   },
   {
     name: 'OTEL_EXPORTER_OTLP_COMPRESSION',
-    meaning: '`gzip` or `none`; a Kymo collector gets what pays',
+    meaning:
+      '`gzip` or `none`; a Kymo collector gets what pays; OTEL_EXPORTER_OTLP_METRICS_COMPRESSION, LOGS_ and TRACES_ go before it',
     otherwise: 'none',
     reader: 'sdk',
   },
   {
     name: 'OTEL_EXPORTER_OTLP_TIMEOUT',
-    meaning: 'Longest wait for the answer to one request, in ms',
+    meaning:
+      'Longest wait for the answer to one request, in ms; OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, LOGS_ and TRACES_ go before it',
     otherwise: '10000',
     reader: 'sdk',
   },
   {
     name: 'OTEL_EXPORTER_OTLP_CERTIFICATE',
-    meaning: "PEM file of the authorities that the collector's certificate is checked against",
+    meaning:
+      "PEM file of the authorities that the collector's certificate is checked against; OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE, LOGS_ and TRACES_ go before it",
     otherwise: "the system's",
     reader: 'sdk',
   },
   {
     name: 'OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE',
-    meaning: "PEM file of this client's own certificate",
+    meaning:
+      "PEM file of this client's own certificate; OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE, LOGS_ and TRACES_ go before it",
     otherwise: '',
     reader: 'sdk',
   },
   {
     name: 'OTEL_EXPORTER_OTLP_CLIENT_KEY',
-    meaning: "PEM file of that certificate's key",
+    meaning:
+      "PEM file of that certificate's key; OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY, LOGS_ and TRACES_ go before it",
     otherwise: '',
     reader: 'sdk',
   },

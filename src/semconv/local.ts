@@ -6,6 +6,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 
 /** Goes into the key: a collector of another format never shares an endpoint with this one. */
 export const FORMAT_VERSION = 1;
+/** What an embedded collector ends with when its configuration cannot be used: starting it again will not help. */
+export const EXIT_BAD_CONFIG = 2;
 export const PROJECT_FOLDER = '.kymo';
 /** Any of these makes a folder a project folder. */
 const PROJECT_MARKS = [PROJECT_FOLDER, 'package.json', '.git'] as const;

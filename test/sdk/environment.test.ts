@@ -111,6 +111,24 @@ describe('OTEL_EXPORTER_OTLP_*', () => {
     expect(new Set(taken.map(({ path }) => path))).toEqual(new Set(['/m', '/l', '/t']));
   });
 
+  it("a signal's own HEADERS, COMPRESSION and TIMEOUT go before the common ones", async () => {
+    const port = await receive();
+    const ending = await run(LOOP, {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+      OTEL_EXPORTER_OTLP_HEADERS: 'for=all',
+      OTEL_EXPORTER_OTLP_METRICS_HEADERS: 'for=metrics',
+      OTEL_EXPORTER_OTLP_METRICS_COMPRESSION: 'gzip',
+      OTEL_EXPORTER_OTLP_LOGS_TIMEOUT: 'soon',
+    });
+    expect(ending.stderr).toBe(
+      'kymo: OTEL_EXPORTER_OTLP_LOGS_TIMEOUT="soon" is not a number from 1 to 600000; using 10000\n',
+    );
+    const sent = taken.map(
+      ({ path, headers }) => `${path} ${headers.for} ${headers['content-encoding'] ?? ''}`,
+    );
+    expect(new Set(sent)).toEqual(new Set(['/v1/metrics metrics gzip', '/v1/logs all ']));
+  });
+
   it('KYMO_ENDPOINT and KYMO_HEADERS win over them', async () => {
     const port = await receive();
     await run('run.log({ loss: 1 });', {
@@ -341,7 +359,8 @@ service:
       );
       const ending = await run(LOOP, {
         ...LINGER,
-        KYMO_EXIT_TIMEOUT_MS: '1500',
+        // Nobody waits so long for a collector whose configuration is wrong.
+        KYMO_EXIT_TIMEOUT_MS: '600000',
         ...(env as Record<string, string>),
       });
       expect(ending.code).toBe(0);

@@ -15,10 +15,11 @@ it('lists the KYMO_ and OTEL_ variables that the sources name, each once, and no
   }
   const listed = ENVIRONMENT.map(variable => variable.name as string);
   expect(new Set(listed).size).toBe(listed.length);
-  // `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT` is put together.
+  // `OTEL_EXPORTER_OTLP_${signal}_${key}` is put together.
   const parts = new Set(['OTEL_EXPORTER_OTLP']);
   expect([...named].filter(name => !listed.includes(name) && !parts.has(name))).toEqual([]);
-  const composed = /^OTEL_EXPORTER_OTLP_(TRACES|METRICS|LOGS)_ENDPOINT$/;
+  const composed =
+    /^OTEL_EXPORTER_OTLP_((TRACES|METRICS|LOGS)_ENDPOINT|HEADERS|COMPRESSION|TIMEOUT|(CLIENT_)?CERTIFICATE|CLIENT_KEY)$/;
   expect(listed.filter(name => !named.has(name) && !composed.test(name))).toEqual([]);
 });
 

@@ -202,14 +202,14 @@ describe('the embedded collector', () => {
     expect((await kymo.ended).code).toBe(0);
   });
 
-  it('ends with 1 and every problem in its log when its configuration is bad', async () => {
+  it('ends with its own code and every problem in its log when its configuration is bad', async () => {
     writeFileSync(join(project, 'bad.yaml'), 'receivers: {local: }\nexporters: {jsnl: }\n');
     const args = ['collector', '--embedded', '--directory', project];
     const config = await runKymo(args, project, { ...LINGER, KYMO_CONFIG: 'bad.yaml' });
-    expect(config.code).toBe(1);
+    expect(config.code).toBe(2);
     expect(config.stderr).toContain('bad.yaml:2:13: exporters: unknown type: "jsnl"');
     const exporters = await runKymo(args, project, { ...LINGER, KYMO_EXPORTERS: 'jsonl,tensorbord' });
-    expect(exporters.code).toBe(1);
+    expect(exporters.code).toBe(2);
     expect(exporters.stderr).toMatch(
       /env:KYMO_EXPORTERS.*unknown type: "tensorbord".*did you mean "tensorboard"/,
     );
