@@ -15,7 +15,7 @@ import { isStep } from './numbers.ts';
 export const MAX_IDENTITY_LENGTH = 1_000;
 const MAX_TAGS = 100;
 /** Where run folders lie in the project folder, as the embedded collector writes them. */
-const RUNS_FOLDER = 'runs';
+export const RUNS_FOLDER = 'runs';
 
 /** Options of `init`. All of them may be left out. */
 export interface InitOptions {

@@ -1,14 +1,16 @@
 // Starts runs, and knows the one that a call means which names none.
-import { resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { installGlobals } from '../sdk/providers-globals.ts';
 import { processResource } from '../sdk/providers-resource.ts';
 import { getRuntime, type Runtime } from '../sdk/runtime.ts';
 import { findProjectDirectory } from '../semconv/local.ts';
+import { printable } from '../semconv/printable.ts';
+import { escapeRunId } from '../semconv/run-folder.ts';
 import { tell } from './complaints.ts';
 import { disabledByEnvironment, disabledRuntime } from './disabled.ts';
 import { inheritedRun } from './environment.ts';
 import { attachInherited } from './handlers/attach.ts';
-import { checkInitOptions, type InitOptions, settleIdentity } from './identity.ts';
+import { checkInitOptions, type InitOptions, RUNS_FOLDER, settleIdentity } from './identity.ts';
 import { Run } from './run.ts';
 
 /** The runtime of this process, where it has one already: see runtime.ts. */
@@ -85,9 +87,25 @@ function start(options: InitOptions): Run {
     complaints: off ? 'quiet' : strict ? 'strict' : 'print',
   });
   if (off) disabled = run;
-  else installGlobals(used);
+  else {
+    installGlobals(used);
+    if (process.stderr.isTTY === true && inheritedRun().id !== run.id) greet(run);
+  }
   last = run;
   return run;
+}
+
+/** Who starts a run at a terminal is told where it goes; a log file or a pipe is not disturbed. */
+function greet(run: Run): void {
+  if (process.env.KYMO_QUIET === '1' || process.env.KYMO_QUIET === 'true') return;
+  const endpoint = process.env.KYMO_ENDPOINT || process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const isConfigured = process.env.KYMO_CONFIG || process.env.KYMO_EXPORTERS;
+  const folder = join(projectDirectory(), RUNS_FOLDER, escapeRunId(run.id));
+  // The origin only: the rest of a URL may hold a secret.
+  if (endpoint && URL.canParse(endpoint))
+    tell(printable(`run ${run.id} goes to ${new URL(endpoint).origin}`));
+  else if (isConfigured) tell(printable(`run ${run.id}`));
+  else tell(printable(`writing ${relative(process.cwd(), folder)}`));
 }
 
 function startRuntime(run: string): Runtime {
