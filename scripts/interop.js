@@ -1,7 +1,7 @@
-// Prepares the programs that the interop tests speak to (Python environments, Go builds) in a cache outside the repository, and runs the tests.
+// Prepares the programs that the interop tests speak to (Python environments, Go builds, npm packages) in a cache outside the repository, and runs the tests.
 //
-// A peer is a folder of test/interop/ with a requirements.txt (made into a Python virtual environment) or a go.mod (built into a
-// program). A peer that cannot be prepared is skipped, and its reason printed at the end.
+// A peer is a folder of test/interop/ with a requirements.txt (made into a Python virtual environment), a go.mod (built into a
+// program) or a package.json (installed into a folder). A peer that cannot be prepared is skipped, and its reason printed at the end.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -71,6 +71,7 @@ function prepareAll() {
 function recipeFor(folder) {
   if (fs.existsSync(path.join(folder, 'requirements.txt'))) return preparePython;
   if (fs.existsSync(path.join(folder, 'go.mod'))) return prepareGo;
+  if (fs.existsSync(path.join(folder, 'package.json'))) return prepareNpm;
   return undefined;
 }
 
@@ -134,6 +135,18 @@ function prepareGo(name, folder) {
     check('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', program, tool ?? '.'], { cwd: folder, env });
   });
   return program;
+}
+
+/** @returns the folder that holds the package's node_modules */
+function prepareNpm(name, folder) {
+  const manifest = fs.readFileSync(path.join(folder, 'package.json'));
+  const installed = cacheFolder(name, [process.platform, process.arch, manifest]);
+  once(installed, () => {
+    say(`preparing ${name}: npm install in ${installed}`);
+    fs.writeFileSync(path.join(installed, 'package.json'), manifest);
+    check('npm', ['install', '--no-audit', '--no-fund'], { cwd: installed, env: {} });
+  });
+  return installed;
 }
 
 /** One folder per state of what it is made from: a changed version never meets an old build. */

@@ -6,7 +6,7 @@ type Peer =
   | { readonly kind: 'skipped'; readonly reason: string };
 
 /**
- * Describes tests that need prepared peers; `body` gets their programs (an environment's Python, or what Go built) in order.
+ * Describes tests that need prepared peers; `body` gets their programs (an environment's Python, what Go built, or the folder of an installed package) in order.
  * Where one could not be prepared the tests are skipped and their title says why.
  */
 export function describeWithPeers(
