@@ -13,9 +13,10 @@ const ALLOWED = {
   research: ['semconv', 'otlp', 'sdk'],
   history: ['semconv', 'research'],
   collector: ['semconv', 'otlp'],
-  cli: ['semconv', 'otlp', 'sdk', 'research', 'history', 'collector'],
+  register: ['semconv', 'otlp', 'sdk', 'research'],
+  cli: ['semconv', 'otlp', 'sdk', 'research', 'history', 'collector', 'register'],
   // The public entry points: files directly in src/.
-  entry: ['semconv', 'sdk', 'research'],
+  entry: ['semconv', 'sdk', 'research', 'register'],
 };
 /** Packages that only these parts (or files) may import at all; `lazily` ones only while they run (`require`, `import()`). */
 const PACKAGES = [

@@ -1,6 +1,7 @@
 // The public entry point of `kymo`: what a researcher calls.
 import './semconv/require-node.ts';
 
+export { instrumentTfjs, type Tfjs, type TfjsOptions } from './register/tfjs.ts';
 export type { Axes } from './research/axes.ts';
 export {
   type Configuration,

@@ -1,17 +1,20 @@
 // `node --require kymo/register train.js` (or --import): a run begins before the script does, and ends with the process.
 import './semconv/require-node.ts';
 
-import { createRequire } from 'node:module';
-import { init } from './research/init.ts';
+import { writeSync } from 'node:fs';
+import { start } from './register/start.ts';
 
-type SdkNode = typeof import('@opentelemetry/sdk-node');
+/** Whatever goes wrong here, the program runs as it would have run without us. */
+try {
+  start(process.env, tell);
+} catch (error) {
+  tell(`nothing is recorded: ${error instanceof Error ? error.message : String(error)}`);
+}
 
-// Kymo's own processes and threads carry the mark; a run inside them would record the recorder.
-if (process.env.KYMO_INTERNAL !== '1') {
-  // Declarative configuration is sdk-node's work: it sets the providers that the file asks for, and Kymo leaves those alone.
-  if (process.env.OTEL_CONFIG_FILE) {
-    const require = createRequire(import.meta.url);
-    (require('@opentelemetry/sdk-node') as SdkNode).startNodeSdk();
+function tell(line: string): void {
+  try {
+    writeSync(2, `kymo: ${line}\n`);
+  } catch {
+    // stderr is closed: there is nobody to tell.
   }
-  init();
 }

@@ -10,6 +10,10 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Run a collector, or check its configuration',
     load: async () => (await import('./collector-command.ts')).collectorCommand,
   },
+  run: {
+    summary: 'Run a program, in any language, as a run',
+    load: async () => (await import('./run-command.ts')).runCommand,
+  },
   status: {
     summary: 'Show what a running collector has received, written and still owes',
     load: async () => (await import('./status-command.ts')).statusCommand,

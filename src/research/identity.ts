@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, hostname, platform } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Attributes } from '../otlp/model.ts';
+import { namedEndpoint } from '../semconv/env.ts';
 import * as names from '../semconv/names.ts';
 import { escapeRunId } from '../semconv/run-folder.ts';
 import { checkOptions, nearest, shown, wrongType } from './checks.ts';
@@ -203,7 +204,7 @@ function nextAttempt(projectDirectory: string, id: string, dir: string, rank: nu
   const folder = join(projectDirectory, '.kymo', 'attempts');
   const file = join(folder, `${escapeRunId(id)}.${rank}`);
   // Where a collector elsewhere keeps the runs, nothing here says whether this one ran before: a resume is taken at its word.
-  const elsewhere = process.env.KYMO_ENDPOINT || process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const elsewhere = namedEndpoint();
   let last = attempts.get(id) ?? (elsewhere || existsSync(dir) ? 1 : 0);
   try {
     const text = readFileSync(file, 'utf8').trim();

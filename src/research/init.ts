@@ -3,6 +3,7 @@ import { join, relative, resolve } from 'node:path';
 import { installGlobals } from '../sdk/providers-globals.ts';
 import { processResource } from '../sdk/providers-resource.ts';
 import { getRuntime, type Runtime } from '../sdk/runtime.ts';
+import { namedEndpoint } from '../semconv/env.ts';
 import { findProjectDirectory } from '../semconv/local.ts';
 import { printable } from '../semconv/printable.ts';
 import { escapeRunId } from '../semconv/run-folder.ts';
@@ -98,7 +99,7 @@ function start(options: InitOptions): Run {
 /** Who starts a run at a terminal is told where it goes; a log file or a pipe is not disturbed. */
 function greet(run: Run): void {
   if (process.env.KYMO_QUIET === '1' || process.env.KYMO_QUIET === 'true') return;
-  const endpoint = process.env.KYMO_ENDPOINT || process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const endpoint = namedEndpoint();
   const isConfigured = process.env.KYMO_CONFIG || process.env.KYMO_EXPORTERS;
   const folder = join(projectDirectory(), RUNS_FOLDER, escapeRunId(run.id));
   // The origin only: the rest of a URL may hold a secret.

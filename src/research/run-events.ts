@@ -9,6 +9,12 @@ import { cutText, type PlainMap } from './plain.ts';
 
 const INFO = 9;
 const ERROR = 17;
+const FATAL = 21;
+const SEVERITY_TEXTS: Readonly<Record<number, string>> = {
+  [INFO]: 'INFO',
+  [ERROR]: 'ERROR',
+  [FATAL]: 'FATAL',
+};
 
 export type RunState = 'running' | 'finished' | 'failed' | 'crashed' | 'killed';
 
@@ -40,6 +46,11 @@ export class RunEvents {
     this.record(names.EVENT_RUN_SUMMARY, { [names.RUN_SUMMARY]: changes as Attributes });
   }
 
+  /** An error that nobody has caught and that ends the process. */
+  fatal(error: unknown): void {
+    this.record(names.EVENT_EXCEPTION, exceptionAttributes(error), FATAL);
+  }
+
   /** @param error the uncaught error that ended the process, undefined for none */
   finish(state: RunState, exitCode: number | undefined, error: unknown): void {
     const attributes: Attributes = { [names.RUN_STATE]: state, ...this.totals() };
@@ -67,7 +78,7 @@ export class RunEvents {
       timeUnixNano: time,
       observedTimeUnixNano: time,
       severityNumber,
-      severityText: severityNumber === INFO ? 'INFO' : 'ERROR',
+      severityText: SEVERITY_TEXTS[severityNumber] ?? '',
       eventName,
       body: null,
       attributes,

@@ -317,6 +317,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     clearInterval(this.#heartbeat);
     this.#completeRows();
     this.#recordChanges();
+    if (error !== undefined && error !== null) this.#events.fatal(error);
     this.#events.finish(state, exitCode, error);
     this.#ended = true;
     if (this.enabled) {

@@ -1,5 +1,6 @@
 // Where the SDK's requests go and how, as OTEL_EXPORTER_OTLP_* and KYMO_ENDPOINT say; a signal's own variable goes before the common one.
 import type { Signal } from '../otlp/model.ts';
+import { namedEndpoint } from '../semconv/env.ts';
 
 /** A URL for each signal. */
 export type Endpoint = Readonly<Record<Signal, string>>;
@@ -20,7 +21,7 @@ const MAX_TIMEOUT_MS = 600_000;
 
 /** Undefined where nothing names one: the bundled collector is meant. */
 export function readEndpoint(env: NodeJS.ProcessEnv, warn: (line: string) => void): Endpoint | undefined {
-  const base = env.KYMO_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const base = namedEndpoint(env);
   const url = (signal: Signal): string | undefined => {
     const own = env.KYMO_ENDPOINT ? undefined : env[variable('ENDPOINT', signal)] || undefined;
     const text = own ?? (base ? `${base.replace(/\/+$/, '')}/v1/${signal}` : undefined);

@@ -5,6 +5,7 @@ import * as api from '@opentelemetry/api';
 import { spanStarted } from './providers-active-span.ts';
 import { LazyContextManager, LazyPropagator } from './providers-lazy.ts';
 import type { Runtime } from './runtime.ts';
+import { inheritedContext } from './trace-parent.ts';
 
 type Api = typeof api;
 
@@ -12,6 +13,8 @@ const require = createRequire(import.meta.url);
 
 /** Shared by duplicate installs: what has been made global for this runtime is not made global twice. */
 const INSTALLED = Symbol.for('kymo.globals.v1');
+/** The compatibility version of the last `@opentelemetry/api-logs`. */
+const OLD_LOGS_VERSION = 1;
 
 /**
  * Makes the runtime's providers, an AsyncLocalStorage context manager and the W3C propagators the global ones of
@@ -26,7 +29,7 @@ export function installGlobals(runtime: Runtime, env = process.env): void {
   holder[INSTALLED].add(runtime);
 
   // The context first: spans without one could not be found by what is logged in them.
-  api.context.setGlobalContextManager(new LazyContextManager());
+  api.context.setGlobalContextManager(new LazyContextManager(inheritedContext(env)));
   api.propagation.setGlobalPropagator(new LazyPropagator());
   const taken: string[] = [];
   const tracers: api.TracerProvider = {
@@ -52,6 +55,7 @@ export function installGlobals(runtime: Runtime, env = process.env): void {
     )
   )
     taken.push('logger');
+  bridgeOldLogs(loggers);
   const meters: api.MeterProvider = {
     getMeter: (name, version, options) => runtime.meterProvider().getMeter(name, version, options),
   };
@@ -61,6 +65,13 @@ export function installGlobals(runtime: Runtime, env = process.env): void {
       `the application has its own OpenTelemetry ${taken.join(', ')} provider; what goes through it does not reach the run ` +
         '(start the run before it, or leave it out)',
     );
+}
+
+/** Libraries from before the log API moved into `@opentelemetry/api` ask another global, by this name and version. */
+function bridgeOldLogs(loggers: api.LoggerProvider): void {
+  const key = Symbol.for('io.opentelemetry.js.api.logs');
+  const holder = globalThis as { [key]?: (version: number) => api.LoggerProvider | undefined };
+  holder[key] ??= version => (version === OLD_LOGS_VERSION ? loggers : undefined);
 }
 
 /**

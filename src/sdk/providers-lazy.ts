@@ -7,12 +7,18 @@ type Core = typeof import('@opentelemetry/core');
 
 const require = createRequire(import.meta.url);
 
-/** Until something runs in a context of its own, every place is in the root context. */
+/** Until something runs in a context of its own, every place is in the root context, or under the span that a parent process has named. */
 export class LazyContextManager implements ContextManager {
+  readonly #outermost: Context;
   #loaded: ContextManager | undefined;
 
+  constructor(outermost: Context = ROOT_CONTEXT) {
+    this.#outermost = outermost;
+  }
+
   active(): Context {
-    return this.#loaded === undefined ? ROOT_CONTEXT : this.#loaded.active();
+    const active = this.#loaded === undefined ? ROOT_CONTEXT : this.#loaded.active();
+    return active === ROOT_CONTEXT ? this.#outermost : active;
   }
 
   with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(

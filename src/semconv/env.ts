@@ -198,6 +198,13 @@ export const ENVIRONMENT = [
     reader: 'sdk',
   },
   {
+    name: 'KYMO_OTLP_BRIDGE',
+    meaning:
+      'Set by kymo run: the OTEL_EXPORTER_OTLP_ENDPOINT that leads to the embedded collector, for programs that do not use Kymo',
+    otherwise: '',
+    reader: 'internal',
+  },
+  {
     name: 'KYMO_INTERNAL',
     meaning: 'Set in processes that Kymo starts for itself; instrumentation stays off there',
     otherwise: '',
@@ -301,6 +308,43 @@ export const ENVIRONMENT = [
     reader: 'sdk',
   },
   {
+    name: 'OTEL_NODE_ENABLED_INSTRUMENTATIONS',
+    meaning: "With kymo/register: only these of OpenTelemetry's instrumentations, `http,pg`",
+    otherwise: 'all that the program has a use for',
+    reader: 'sdk',
+  },
+  {
+    name: 'OTEL_NODE_DISABLED_INSTRUMENTATIONS',
+    meaning: 'With kymo/register: none of these',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_CONSOLE',
+    meaning: 'With kymo/register: `0` leaves what the program prints with console.* out of the run',
+    otherwise: '1',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_PARSE_STDOUT',
+    meaning:
+      'With kymo/register or kymo run: `1` makes scalars of lines such as `step 100 loss=0.42` or `{"step":100,"loss":0.42}`',
+    otherwise: '0',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_TFJS_EVERY',
+    meaning: 'With TensorFlow.js: record every n-th batch',
+    otherwise: '1',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_TFJS_WEIGHTS',
+    meaning: 'With TensorFlow.js: `1` records the weights as histograms after each epoch',
+    otherwise: '0',
+    reader: 'sdk',
+  },
+  {
     name: 'OTEL_METRIC_EXPORT_INTERVAL',
     meaning: 'How often instruments of the OpenTelemetry metrics API are read, in ms',
     otherwise: '10000',
@@ -329,4 +373,12 @@ export function environmentValue(
 ): string | undefined {
   const value = environment[name]?.trim();
   return value === '' ? undefined : value;
+}
+
+/** The collector that the environment names; undefined for the embedded one, which is what a bridge to it means too. */
+export function namedEndpoint(environment: Environment = process.env): string | undefined {
+  const named =
+    environmentValue('KYMO_ENDPOINT', environment) ??
+    environmentValue('OTEL_EXPORTER_OTLP_ENDPOINT', environment);
+  return named === environmentValue('KYMO_OTLP_BRIDGE', environment) ? undefined : named;
 }

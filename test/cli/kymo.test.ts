@@ -29,13 +29,13 @@ describe('kymo', () => {
     expect(await kymo(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     const help = await kymo(['--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    for (const command of ['collector', 'status', 'journal', 'replay', 'spool', 'env']) {
+    for (const command of ['collector', 'run', 'status', 'journal', 'replay', 'spool', 'env']) {
       expect(help.stdout).toContain(`\n  ${command} `);
     }
     expect(await kymo([])).toEqual({ code: 2, stdout: '', stderr: help.stdout });
   });
 
-  it.each(['collector', 'status', 'journal', 'replay', 'spool', 'env'])(
+  it.each(['collector', 'run', 'status', 'journal', 'replay', 'spool', 'env'])(
     '%s --help says how to use it',
     async command => {
       const { code, stdout } = await kymo([command, '--help']);
