@@ -38,6 +38,7 @@ export class ExitWatch {
   private tickAskedMs = 0;
   /** End of the last turn that was long. */
   private longTurnMs = Number.NEGATIVE_INFINITY;
+  private look: NodeJS.Timeout | undefined;
 
   constructor(hooks: ExitHooks) {
     this.hooks = hooks;
@@ -60,8 +61,23 @@ export class ExitWatch {
     const nowMs = performance.now();
     if (nowMs - this.tickAskedMs > LOOP_SILENCE_MS) this.longTurnMs = nowMs;
     this.tickAskedMs = 0;
-    if (!this.standing && !this.ended && nowMs - this.longTurnMs > CALM_MS) this.stand();
+    this.standAgain(nowMs);
   };
+
+  /** Also for a program that records nothing for a while. */
+  private standAgain(nowMs: number): void {
+    if (this.standing || this.ended) return;
+    if (nowMs - this.longTurnMs > CALM_MS) this.stand();
+    else if (this.look === undefined) {
+      const dueMs = nowMs + CALM_MS;
+      this.look = setTimeout(() => {
+        this.look = undefined;
+        const lookedMs = performance.now();
+        if (lookedMs - dueMs > LOOP_SILENCE_MS) this.longTurnMs = lookedMs;
+        this.standAgain(lookedMs);
+      }, CALM_MS + 1).unref();
+    }
+  }
 
   private readonly onUncaught = (error: unknown): void => {
     this.failed = true;
