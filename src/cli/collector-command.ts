@@ -4,7 +4,7 @@ import { didYouMean, formatProblem } from '../collector/config/problem.ts';
 import { parseDurationMs } from '../collector/config/values.ts';
 import { type Command, EXIT_FAILED, EXIT_OK, printError, readArguments, UsageError } from './command.ts';
 
-const SUBCOMMANDS = ['validate', 'components', 'print-config'] as const;
+const SUBCOMMANDS = ['validate', 'components', 'print-config', 'healthcheck'] as const;
 const SOURCE_OPTIONS = {
   config: { type: 'string', multiple: true },
   set: { type: 'string', multiple: true },
@@ -15,6 +15,7 @@ export const collectorCommand: Command = {
        kymo collector validate --config FILE [--set …]
        kymo collector print-config --config FILE [--set …]
        kymo collector components
+       kymo collector healthcheck [--url URL]
 
 Runs a collector until SIGTERM or SIGINT; then it takes nothing more, writes what it has and says what is left.
 A second signal ends it at once. SIGHUP reads the configuration again and keeps the old one if it is not valid.
@@ -25,7 +26,8 @@ A second signal ends it at once. SIGHUP reads the configuration again and keeps 
 
 validate      Checks a configuration and says everything that is wrong with it; silent when nothing is
 print-config  Prints the configuration as merged and expanded, without secrets
-components    Lists the components that this build has`,
+components    Lists the components that this build has
+healthcheck   Exit code 0 when a running collector's health_check extension says it can take data`,
 
   async run(args) {
     const [first, ...rest] = args;
@@ -36,6 +38,8 @@ components    Lists the components that this build has`,
         return listComponents(rest);
       case 'print-config':
         return printMerged(rest);
+      case 'healthcheck':
+        return (await import('./healthcheck.ts')).healthcheck(rest);
     }
     if (first !== undefined && !first.startsWith('-')) {
       throw new UsageError(`unknown subcommand "${first}"${didYouMean(first, SUBCOMMANDS)}`);
