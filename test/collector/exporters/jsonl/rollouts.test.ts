@@ -141,20 +141,6 @@ describe('rollouts', () => {
       7,
     ]);
   });
-
-  it('5,000 of 50 messages are written in little time', async () => {
-    const { driver, maker } = await started();
-    const messages = Array.from({ length: 50 }, (_, i) => text(i % 2 ? 'user' : 'assistant', 'x'.repeat(80)));
-    for (let n = 0; n < 50; n++) {
-      const records = Array.from({ length: 100 }, (_, i) => {
-        const one = rollout(`${n}-${i}`, { a: 1 });
-        return { ...one, attributes: { ...one.attributes, 'gen_ai.output.messages': messages } };
-      });
-      await driver.exporter.export(maker.logs(sender, records));
-    }
-    await driver.commit();
-    expect(driver.lines('r', ROLLOUTS)).toHaveLength(5_000);
-  }, 20_000);
 });
 
 describe('metric definitions', () => {
