@@ -10,6 +10,7 @@ import { frameCount, videoFrames } from '../../src/sdk/media/frames.ts';
 import { encodeGif, type Frame } from '../../src/sdk/media/gif.ts';
 import type { RawArray, VideoLayout } from '../../src/sdk/media/job.ts';
 import { encodeNpy } from '../../src/sdk/media/npy.ts';
+import { Quantizer } from '../../src/sdk/media/palette.ts';
 import { encodePly } from '../../src/sdk/media/ply.ts';
 import { encodePng } from '../../src/sdk/media/png.ts';
 import { renderPointCloud, renderTrajectories } from '../../src/sdk/media/trajectories.ts';
@@ -123,6 +124,45 @@ describe('GIF', () => {
     const rgb = rgbOf(encodeGif([{ width: 64, height: 64, channels: 3, pixels }], 10), 0);
     const worst = rgb.reduce((sum, value, i) => Math.max(sum, Math.abs(value - pixels[i]!)), 0);
     expect(worst).toBeLessThan(48);
+  });
+  it('is as near to noise and to soft pictures as the pairwise nearest neighbours of gifenc, within a half', () => {
+    const { quantize, applyPalette } = require('gifenc') as {
+      quantize(rgba: Uint8Array, colors: number, options: { format: string }): number[][];
+      applyPalette(rgba: Uint8Array, palette: number[][], format: string): Uint8Array;
+    };
+    // Some noise that is the same each time; waves of three colours.
+    const noise = new Uint8Array(48 * 48 * 3).map((_, i) => Math.imul(i + 1, 2654435761) >>> 24);
+    const soft = noise.map((value, i) => 120 + 90 * Math.sin(((i / 3) % 48) / 9 + (i % 3)) + (value & 15));
+    for (const pixels of [noise, soft]) {
+      const error = (palette: readonly (readonly number[])[], index: Uint8Array) =>
+        pixels.reduce((sum, value, i) => sum + (value - palette[index[Math.floor(i / 3)]!]![i % 3]!) ** 2, 0);
+      const ours = new Quantizer().quantize(pixels);
+      const rgba = new Uint8Array(48 * 48 * 4).map((_, i) =>
+        i % 4 === 3 ? 255 : pixels[(i >> 2) * 3 + (i % 4)]!,
+      );
+      const palette = quantize(rgba, 256, { format: 'rgb565' });
+      const theirs = error(palette, applyPalette(rgba, palette, 'rgb565'));
+      expect(error(ours.palette, ours.index)).toBeLessThan(1.5 * theirs);
+    }
+  });
+  it('has a colour for every pixel, whatever the frames before had', () => {
+    const quantizer = new Quantizer();
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 400 }), fc.nat(255), (bytes, factor) => {
+        const pixels = new Uint8Array(bytes.length * 3).map(
+          (_, i) => bytes[Math.floor(i / 3)]! * (i + factor),
+        );
+        const { palette, index } = quantizer.quantize(pixels);
+        expect(index).toHaveLength(bytes.length);
+        expect(palette.length).toBeLessThanOrEqual(256);
+        for (const [i, place] of index.entries()) {
+          const color = palette[place]!;
+          // Up to 256 bins of 8 by 8 by 8 keep their own mean.
+          if (palette.length < 256)
+            for (let c = 0; c < 3; c++) expect(color[c]! >> 3).toBe(pixels[3 * i + c]! >> 3);
+        }
+      }),
+    );
   });
   it.each([
     [10, [10, 10, 10]],

@@ -1,5 +1,6 @@
-// Animated GIF from frames. A palette per frame: exact where a frame has at most 256 colours, else the nearest 256.
+// Animated GIF from frames. A palette per frame: exact where a frame has at most 256 colours, else 256 that are near.
 import { createRequire } from 'node:module';
+import { type Color, type Indexed, Quantizer } from './palette.ts';
 
 /** The part of gifenc that is used; it brings no types. */
 interface Gifenc {
@@ -13,10 +14,7 @@ interface Gifenc {
     finish(): void;
     bytes(): Uint8Array;
   };
-  quantize(rgba: Uint8Array, maxColors: number, options: { format: 'rgb565' }): Color[];
-  applyPalette(rgba: Uint8Array, palette: readonly Color[], format: 'rgb565'): Uint8Array;
 }
-type Color = readonly [red: number, green: number, blue: number];
 
 export interface Frame {
   readonly width: number;
@@ -31,10 +29,10 @@ const MAX_COLORS = 256;
 const MIN_DELAY_MS = 20;
 
 export function encodeGif(frames: Iterable<Frame>, fps: number): Uint8Array {
-  const { GIFEncoder, quantize, applyPalette } = createRequire(import.meta.url)('gifenc') as Gifenc;
+  const { GIFEncoder } = createRequire(import.meta.url)('gifenc') as Gifenc;
   const gif = GIFEncoder({ initialCapacity: 1024 * 1024 });
   const greys = Array.from({ length: MAX_COLORS }, (_, i): Color => [i, i, i]);
-  let rgba = new Uint8Array(0);
+  let quantizer: Quantizer | undefined;
   let n = 0;
   for (const { width, height, channels, pixels } of frames) {
     // GIF counts in 1/100 s: the rounding of one frame is made good by the next.
@@ -47,20 +45,13 @@ export function encodeGif(frames: Iterable<Frame>, fps: number): Uint8Array {
       gif.writeFrame(pixels, width, height, { palette: greys, delay, repeat: 0 });
       continue;
     }
-    const exact = exactPalette(pixels);
-    if (exact !== undefined) {
-      gif.writeFrame(exact.index, width, height, { palette: exact.palette, delay, repeat: 0 });
-      continue;
+    let indexed = exactPalette(pixels);
+    if (indexed === undefined) {
+      // The encoder's own choice of colours takes seconds for a frame of many colours, this one milliseconds.
+      quantizer ??= new Quantizer();
+      indexed = quantizer.quantize(pixels);
     }
-    if (rgba.length !== width * height * 4) rgba = new Uint8Array(width * height * 4);
-    for (let i = 0, at = 0; i < pixels.length; at += 4) {
-      rgba[at] = pixels[i++]!;
-      rgba[at + 1] = pixels[i++]!;
-      rgba[at + 2] = pixels[i++]!;
-      rgba[at + 3] = 255;
-    }
-    const palette = quantize(rgba, MAX_COLORS, { format: 'rgb565' });
-    const index = applyPalette(rgba, palette, 'rgb565');
+    const { palette, index } = indexed;
     gif.writeFrame(index, width, height, { palette, delay, repeat: 0 });
   }
   gif.finish();
@@ -71,7 +62,7 @@ export function encodeGif(frames: Iterable<Frame>, fps: number): Uint8Array {
 const SLOTS = 1024;
 
 /** Undefined when there are more than 256 colours. */
-function exactPalette(pixels: Uint8Array): { palette: Color[]; index: Uint8Array } | undefined {
+function exactPalette(pixels: Uint8Array): Indexed | undefined {
   const keys = new Int32Array(SLOTS).fill(-1);
   const places = new Uint8Array(SLOTS);
   const palette: Color[] = [];
