@@ -9,6 +9,7 @@ const BENCHMARKS = {
   calls: 'cost of a call on the caller’s thread',
   million: '1 M scalars in a synchronous loop, then process.exit(0)',
   wide: '20,000 steps of 100 metrics to durable files',
+  media: 'goggles’ benchmark: scalars, image sweep, video sweep',
   ingest: 'the collector under scalar points, logs and spans',
   memory: 'the collector’s memory under load, and at rest',
   startup: 'import, init, register, the bundled collector',
