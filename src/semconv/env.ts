@@ -186,6 +186,12 @@ export const ENVIRONMENT = [
     reader: 'sdk',
   },
   {
+    name: 'KYMO_FFMPEG',
+    meaning: 'The ffmpeg program, which makes MP4 of videos',
+    otherwise: 'ffmpeg on the PATH',
+    reader: 'sdk',
+  },
+  {
     name: 'KYMO_SPOOL_MAX_MIB',
     meaning: "Largest size of one process's spool",
     otherwise: '4096',

@@ -191,7 +191,7 @@ describe('a video', () => {
       { PATH: project.path },
     );
     expect(ending.stderr).toBe(
-      'kymo: video "v" and other videos become GIF instead of MP4: ffmpeg is not on the PATH\n',
+      'kymo: video "v" and other videos become GIF instead of MP4: ffmpeg is not on the PATH (KYMO_FFMPEG may name one)\n',
     );
     expect(media().map(one => one.mimeType)).toEqual(['image/gif', 'image/gif']);
   });
@@ -205,6 +205,10 @@ describe('a video', () => {
     });
     expect(ending.stderr).toContain('ffmpeg ended with 1: Unknown encoder libx264');
     expect(media()[0]!.mimeType).toBe('image/gif');
+    const missing = await go(`run.video('v', new Uint8Array(8), { shape: [2, 2, 2], format: 'mp4' });`, {
+      KYMO_FFMPEG: join(project.path, 'nowhere/ffmpeg'),
+    });
+    expect(missing.stderr).toMatch(/KYMO_FFMPEG=".*nowhere\/ffmpeg" is not there/);
   });
 
   it('goes to ffmpeg as raw frames, and what that writes arrives', async () => {
@@ -214,7 +218,7 @@ describe('a video', () => {
     chmodSync(program, 0o755);
     await go(
       `run.video('v', Uint8Array.from({ length: 18 }, (_, i) => i + 65), { shape: [2, 3, 3], fps: 12, format: 'mp4' });`,
-      { PATH: `${project.path}${delimiter}${process.env.PATH}` },
+      { KYMO_FFMPEG: program },
     );
     const [video] = media();
     expect(video!.mimeType).toBe('video/mp4');

@@ -22,7 +22,7 @@ export interface VideoOptions extends MediaOptions {
   readonly range?: ValueRange;
   /** Frames per second. Default 30. */
   readonly fps?: number;
-  /** `mp4` needs the program ffmpeg; without it the video becomes a GIF. Default `gif`, which every viewer shows. */
+  /** `mp4` needs the program ffmpeg (on the PATH, or named by KYMO_FFMPEG); without it the video becomes a GIF. Default `gif`, which every viewer shows. */
   readonly format?: VideoFormat;
   /** The order of the axes, where the shape leaves it open: F frames, C channels, H height, W width, N videos. */
   readonly layout?: VideoLayout;

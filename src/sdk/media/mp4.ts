@@ -1,8 +1,10 @@
-// MP4 from frames by the `ffmpeg` program, where it is installed: H.264 that every player and browser shows.
+// MP4 from frames by the `ffmpeg` program, where it is installed: H.264 that every player and browser shows. A package is no way to it:
+// of the encoders in WebAssembly those for H.264 are not kept any more or not published, and a native one weighs 170 MB.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { environmentValue } from '../../semconv/env.ts';
 import type { Frame } from './gif.ts';
 
 /** A program that takes no frame and gives no sign for so long is stopped. */
@@ -11,7 +13,7 @@ const MAX_MESSAGE = 300;
 
 export type Mp4Outcome =
   | { readonly kind: 'encoded'; readonly bytes: Uint8Array }
-  /** `ffmpeg` is not on the PATH, or does not do it; why, for people. */
+  /** `ffmpeg` is not there, or does not do it; why, for people. */
   | { readonly kind: 'impossible'; readonly reason: string };
 
 /** @param first tells the size of them all */
@@ -46,7 +48,8 @@ export async function encodeMp4(
 
 /** Feeds the frames; undefined when all went well, else what went wrong. */
 async function run(args: readonly string[], frames: Iterable<Frame>): Promise<string | undefined> {
-  const child = spawn('ffmpeg', args, { stdio: ['pipe', 'ignore', 'pipe'], windowsHide: true });
+  const named = environmentValue('KYMO_FFMPEG');
+  const child = spawn(named ?? 'ffmpeg', args, { stdio: ['pipe', 'ignore', 'pipe'], windowsHide: true });
   let said = '';
   let stalled = false;
   let timer = setTimeout(stop, STALL_MS);
@@ -61,7 +64,13 @@ async function run(args: readonly string[], frames: Iterable<Frame>): Promise<st
   child.stdin.on('error', () => undefined);
   const ended = new Promise<string | undefined>(resolve => {
     child.on('error', (error: NodeJS.ErrnoException) =>
-      resolve(error.code === 'ENOENT' ? 'ffmpeg is not on the PATH' : `ffmpeg: ${error.message}`),
+      resolve(
+        error.code !== 'ENOENT'
+          ? `ffmpeg: ${error.message}`
+          : named === undefined
+            ? 'ffmpeg is not on the PATH (KYMO_FFMPEG may name one)'
+            : `KYMO_FFMPEG=${JSON.stringify(named)} is not there`,
+      ),
     );
     child.on('close', (code, signal) => {
       if (code === 0) resolve(undefined);
