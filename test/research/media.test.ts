@@ -592,7 +592,7 @@ describe('a bad call', () => {
       'a file of no format',
       () => run.image('i', import.meta.filename),
       TypeError,
-      /names media.test.ts, which is not an image/,
+      /names media.test.ts, which is none; accepted is an image/,
     ],
     [
       'a video of two axes',
@@ -641,7 +641,7 @@ describe('a bad call', () => {
       'trajectories of nothing',
       () => run.trajectories('t', [[[Number.NaN, Number.NaN]]]),
       RangeError,
-      /no finite point/,
+      /no finite value among 2 \(shape \[1, 1, 2\]\); accepted are points/,
     ],
     [
       'points of five columns',

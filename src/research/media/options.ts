@@ -123,6 +123,8 @@ const CHECKS: Readonly<Record<string, (value: unknown, call: string) => string |
   type: value => (isText(value) ? undefined : 'a string with something in it'),
   best: value => (typeof value === 'boolean' ? undefined : 'true or false'),
 };
+/** Options of the right type that may still say a size that cannot be. */
+const SIZES = new Set(['shape', 'width', 'height', 'range', 'fps', 'sampleRate']);
 const MAX_FPS = 1_000;
 const MAX_SAMPLE_RATE = 768_000;
 
@@ -135,7 +137,7 @@ export function checkMediaCall(call: MediaCall, name: unknown, options: unknown)
     const expected = value === undefined ? undefined : CHECKS[key]?.(value, call);
     if (expected === undefined) continue;
     const error = wrongType(`${call}({${key}})`, expected, value);
-    throw typeof value === 'number' || key === 'range' || key === 'shape'
+    throw (typeof value === 'number' || Array.isArray(value)) && SIZES.has(key)
       ? new RangeError(error.message)
       : error;
   }

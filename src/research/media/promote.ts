@@ -2,7 +2,7 @@
 import { kindOf, shown } from '../checks.ts';
 import { toNumber } from '../numbers.ts';
 import { type Numbers, readArray } from './shapes.ts';
-import { isImageShape, videoLayouts } from './sources.ts';
+import { isImageShape, readAccepted, videoLayouts } from './sources.ts';
 
 export interface Promoted {
   /** Numbers by name. */
@@ -24,7 +24,7 @@ const MAX_ENTRIES = 100_000;
 /** `name_0`, `name_1`, … Throws a TypeError or RangeError for what is no list of 1 to 1,000 numbers. */
 export function promoteVector(subject: string, name: string, values: unknown): Promoted {
   const promoted = empty();
-  const array = readArray(subject, values);
+  const array = readAccepted(subject, values, {}, `[1 to ${MAX_VECTOR}]`);
   if (array === undefined)
     throw new TypeError(
       `kymo: ${subject} must be a list of numbers (an array, a typed array, a tensor), not ${kindOf(values)}`,

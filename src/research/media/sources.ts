@@ -115,7 +115,9 @@ export function trajectoriesSource(subject: string, value: unknown, options: Arr
     throw wrongShape(subject, array, accepted);
   // NaN is a gap: trajectories of different lengths are padded with it.
   if (!hasFinite(array))
-    throw new RangeError(`kymo: ${subject} has no finite point among ${array.data.length} values`);
+    throw new RangeError(
+      `kymo: ${subject} has no finite value among ${array.data.length} (shape [${array.shape.join(', ')}]); accepted are points, and NaN as a gap`,
+    );
   return job(subject, array, { as: 'trajectories', array: { dtype: array.dtype, shape: array.shape } });
 }
 
@@ -164,10 +166,10 @@ function finishedBytes(
   if (isFile) {
     const found = findFile(subject, value);
     if (found.kind === 'folder')
-      throw new TypeError(`kymo: ${subject} names a folder; ${wanted} is accepted`);
+      throw new TypeError(`kymo: ${subject} names a folder; accepted is ${wanted}`);
     const { format } = found;
     if (format === undefined || !families.includes(format.family))
-      throw new TypeError(`kymo: ${subject} names ${found.name}, which is not ${wanted}`);
+      throw new TypeError(`kymo: ${subject} names ${found.name}, which is none; accepted is ${wanted}`);
     if (found.kind === 'small')
       return { source: { as: 'bytes', mimeType: format.mimeType }, content: found.bytes };
     return { source: { as: 'bytes', mimeType: format.mimeType, file: found.file }, content: undefined };
@@ -196,7 +198,7 @@ function isBytes(value: unknown): value is Uint8Array {
 }
 
 function numbersOf(subject: string, value: unknown, options: ShapeOptions, accepted: string): Numbers {
-  const array = readArray(subject, value, options);
+  const array = readAccepted(subject, value, options, accepted);
   if (array === undefined)
     throw new TypeError(
       `kymo: ${subject} must be an array of shape ${accepted} (a tensor, a typed array with its shape, nested arrays), not ${kindOf(value)}`,
@@ -206,6 +208,23 @@ function numbersOf(subject: string, value: unknown, options: ShapeOptions, accep
       `kymo: ${subject} is empty (shape [${array.shape.join(', ')}]); accepted are ${accepted}`,
     );
   return array;
+}
+
+/** As `readArray`; its errors say what is accepted. */
+export function readAccepted(
+  subject: string,
+  value: unknown,
+  options: ShapeOptions,
+  accepted: string,
+): Numbers | undefined {
+  try {
+    return readArray(subject, value, options);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError) || !error.message.startsWith('kymo: '))
+      throw error;
+    const message = `${error.message}; accepted are arrays of shape ${accepted}`;
+    throw error instanceof RangeError ? new RangeError(message) : new TypeError(message);
+  }
 }
 
 function wrongShape(subject: string, array: Numbers, accepted: string): RangeError {

@@ -29,7 +29,7 @@ export function tableContent(
     );
   if (rows.length > MAX_ROWS)
     throw new RangeError(`kymo: ${subject} has ${rows.length} rows; at most ${MAX_ROWS} are taken`);
-  const columns = given === undefined ? columnsOf(rows) : given;
+  const columns = given === undefined ? columnsOf(subject, rows) : given;
   if (!Array.isArray(columns) || !columns.every(name => typeof name === 'string'))
     throw new TypeError(`kymo: ${subject} must have columns that are strings, not ${kindOf(columns)}`);
   if (columns.length === 0 || columns.length > MAX_COLUMNS)
@@ -44,21 +44,19 @@ export function tableContent(
 }
 
 /** In order of first appearance. */
-function columnsOf(rows: readonly unknown[]): string[] {
+function columnsOf(subject: string, rows: readonly unknown[]): string[] {
   const columns = new Set<string>();
-  for (const row of rows) {
+  for (const [n, row] of rows.entries()) {
     if (Array.isArray(row)) {
       for (let i = columns.size; i < row.length; i++) columns.add(String(i));
     } else if (typeof row === 'object' && row !== null) for (const key of Object.keys(row)) columns.add(key);
+    else throw noRow(subject, row, n);
   }
   return [...columns];
 }
 
 function rowJson(subject: string, row: unknown, i: number, columns: readonly string[]): string {
-  if (typeof row !== 'object' || row === null)
-    throw new TypeError(
-      `kymo: ${subject} must have rows that are objects or arrays; row ${i} is ${kindOf(row)}`,
-    );
+  if (typeof row !== 'object' || row === null) throw noRow(subject, row, i);
   if (Array.isArray(row) && row.length !== columns.length)
     throw new RangeError(
       `kymo: ${subject} has ${columns.length} columns, but row ${i} has ${row.length} cells`,
@@ -69,6 +67,12 @@ function rowJson(subject: string, row: unknown, i: number, columns: readonly str
     json += (n === 0 ? '' : ',') + cellJson(cell);
   }
   return `${json}]`;
+}
+
+function noRow(subject: string, row: unknown, i: number): TypeError {
+  return new TypeError(
+    `kymo: ${subject} must have rows that are objects or arrays; row ${i} is ${kindOf(row)}`,
+  );
 }
 
 /** What JSON has no form for becomes text: NaN and infinities, bigints, functions. */
