@@ -1,8 +1,11 @@
-// Examples 11 to 18, as processes of their own: their run's files say what they said.
+// Examples 11 to 21, as processes of their own: their run's files say what they said.
 
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { transform } from 'esbuild';
+import { decodeFile } from '../../src/collector/exporters/tensorboard/event-reader.ts';
+import { rustCurves } from '../collector/exporters/tensorboard/readers.ts';
 import { Project } from './run-example.ts';
 
 jest.setTimeout(60_000);
@@ -155,6 +158,11 @@ describe('examples of the research API', () => {
     const info = JSON.stringify(run.json('run.json'));
     expect(info).toContain('"eval/*"');
     expect(info).toContain('env/frames');
+    // TensorBoard has no axis but the step, whatever defineMetric says.
+    const curves = rustCurves(run.path);
+    const results = [0, 19, 32, 33, 16];
+    expect(curves.get('eval/return')).toEqual(results.map((value, i) => [20 * (i + 1), value]));
+    expect(curves.get('by_frames/eval/return')).toEqual(results.map((value, i) => [10_240 * (i + 1), value]));
   });
 
   it('18-filters: the smoothed curve has no spikes', async () => {
@@ -165,5 +173,83 @@ describe('examples of the research API', () => {
     expect(rows).toHaveLength(200);
     expect(Math.max(...rows.map(row => row.loss as number))).toBeGreaterThan(9);
     expect(Math.max(...rows.map(row => row['loss/clean'] as number))).toBeLessThan(2);
+  });
+
+  it('19-media: everything has its file and its line, and TensorBoard shows what it can', async () => {
+    const { run, stderr } = await project.run('19-media.ts');
+    expect(stderr).toBe('');
+    const media = lines(run.path, 'media.jsonl');
+    for (const line of media)
+      expect(fs.statSync(path.join(run.path, String(line.path))).size).toBe(line.size);
+    expect(media.map(line => [line.kind, line.name, line.mime])).toEqual([
+      ...[0, 1, 2].map(() => ['image', 'eval/frame', 'image/png']),
+      ['video', 'episode', 'image/gif'],
+      ['audio', 'beep', 'audio/wav'],
+      ...['image/png', 'application/x-npy'].map(mime => ['vector_field', 'flow', mime]),
+      ...['image/png', 'application/x-npy'].map(mime => ['trajectories', 'walks', mime]),
+      ...['image/png', 'model/ply'].map(mime => ['point_cloud', 'scan', mime]),
+      ['table', 'worst examples', 'application/json'],
+      ['text', 'sample', 'text/markdown'],
+      ['html', 'report', 'text/html'],
+      ['image', 'attention', 'image/png'],
+      ['image', 'net/deep/kernel', 'image/png'],
+    ]);
+    expect(media[2]).toMatchObject({ step: 2, caption: 'epoch 2' });
+    expect(lines(run.path, 'artifacts.jsonl')).toMatchObject([
+      { name: 'policy', type: 'model', file: 'weights.bin', aliases: ['best'], size: 4_000 },
+    ]);
+    const row = run.lines('metrics.jsonl').find(line => 'net/layers' in line);
+    expect(row).toMatchObject({ 'net/layers': 2, 'net/gains_0': 0.5, 'net/gains_1': 0.25 });
+    const tags = run
+      .eventFiles()
+      .flatMap(file => decodeFile(fs.readFileSync(path.join(run.path, file))).events)
+      .flatMap(event => event.values.map(value => value.tag));
+    for (const tag of ['eval/frame', 'episode', 'beep', 'flow', 'walks', 'scan', 'worst examples', 'sample'])
+      expect(tags).toContain(tag);
+  });
+
+  it('20-decorators: compiled, each call has its timing, and the failure its event without the token', async () => {
+    const { code } = await transform(fs.readFileSync('examples/20-decorators.ts', 'utf8'), {
+      loader: 'ts',
+      target: 'es2022',
+      format: 'esm',
+    });
+    const compiled = path.join(project.folder, '20-decorators.mjs');
+    fs.writeFileSync(compiled, code);
+    const { run, stdout } = await project.run(compiled);
+    expect(stdout).toContain('it came through: cannot read weights.bin with a token of 9 letters');
+    const rows = run.lines('metrics.jsonl');
+    expect(rows.filter(row => 'timings/step' in row)).toHaveLength(6);
+    expect(rows.filter(row => 'timings/evaluation' in row)).toHaveLength(1);
+    const failures = run.lines('logs.jsonl').filter(line => line.event === 'exception');
+    expect(failures).toHaveLength(1);
+    expect(JSON.stringify(failures)).toContain('weights.bin');
+    expect(JSON.stringify(failures)).not.toContain('sk-secret');
+  });
+
+  it('21-run-per-scope: each episode has its run with its own steps, in the group of the whole', async () => {
+    const { code, stderr } = await project.start('21-run-per-scope.ts');
+    expect([code, stderr]).toEqual([0, '']);
+    const runs = fs
+      .readdirSync(path.join(project.folder, 'runs'))
+      .map(id => path.join(project.folder, 'runs', id))
+      .map(folder => ({
+        folder,
+        info: JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8')) as Line,
+      }));
+    expect(runs.map(({ info }) => info.name).sort()).toEqual([
+      'episode_0',
+      'episode_1',
+      'episode_2',
+      'training',
+    ]);
+    for (const { folder, info } of runs) {
+      expect(info).toMatchObject({ group: 'episodes', state: 'finished' });
+      const rows = lines(folder, 'metrics.jsonl');
+      const own = info.name === 'training' ? 'total_reward' : 'env/reward';
+      expect(rows.map(row => row.step)).toEqual(rows.map((_, step) => step));
+      expect(rows.map(row => own in row)).toEqual(rows.map(() => true));
+      expect(rows).toHaveLength(info.name === 'training' ? 3 : 10);
+    }
   });
 });

@@ -43,12 +43,16 @@ export class Project {
     example: string,
     ...args: string[]
   ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['--import', FROM_SOURCES, path.join(EXAMPLES, example), ...args], {
-      cwd: this.folder,
-      env: { ...cleanEnvironment(), KYMO_DIR: this.folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: PATIENCE_MS,
-    });
+    const child = spawn(
+      process.execPath,
+      ['--import', FROM_SOURCES, path.resolve(EXAMPLES, example), ...args],
+      {
+        cwd: this.folder,
+        env: { ...cleanEnvironment(), KYMO_DIR: this.folder },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        timeout: PATIENCE_MS,
+      },
+    );
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', chunk => {
