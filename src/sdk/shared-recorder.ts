@@ -238,7 +238,13 @@ export class SharedRecorder implements Recorder {
 
   media(scope: ScopeId, job: MediaJob, record: Uint8Array, content: Uint8Array | undefined): boolean {
     this.emitted++;
-    const packed = packJob(job, record, content, bytes => this.mediaGate.enter(bytes));
+    const packed = packJob(
+      job,
+      record,
+      content,
+      bytes => this.mediaGate.enter(bytes),
+      layout.MAX_MEDIA_IN_RING,
+    );
     if (packed === undefined) {
       this.countDrop(this.ring.workerIsDead() ? 'worker_gone' : 'media_overflow', 1);
       return false;

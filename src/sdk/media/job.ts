@@ -87,9 +87,13 @@ const HEADER_BYTES = 8;
 /** Content begins at a multiple of this, so that it can be seen as any typed array. */
 const ALIGNMENT = 8;
 
+/** Where small jobs are packed: touching fresh memory costs more than copying into it. It is copied on at once. */
+const scratch = { bytes: Buffer.alloc(0) };
+
 /**
- * One buffer of its own for all of it: [bytes of the job u32][bytes of the record u32][job][record][padding][content].
+ * One buffer for all of it: [bytes of the job u32][bytes of the record u32][job][record][padding][content].
  * @param mayTake is asked with its size before any memory is taken
+ * @param copiedBelow up to this size the result is memory that the next call overwrites; above it is its own, to be given away
  * @returns undefined when it says no
  */
 export function packJob(
@@ -97,12 +101,16 @@ export function packJob(
   record: Uint8Array,
   content: Uint8Array | undefined,
   mayTake: (bytes: number) => boolean,
+  copiedBelow = 0,
 ): Uint8Array | undefined {
   const jobBytes = Buffer.from(JSON.stringify(job));
   const contentAt = aligned(HEADER_BYTES + jobBytes.length + record.length);
-  if (!mayTake(contentAt + (content?.length ?? 0))) return undefined;
+  const size = contentAt + (content?.length ?? 0);
+  if (!mayTake(size)) return undefined;
+  if (size <= copiedBelow && scratch.bytes.length < copiedBelow)
+    scratch.bytes = Buffer.allocUnsafeSlow(copiedBelow);
   // Not zeroed first: a large image is written once, not twice.
-  const packed = Buffer.allocUnsafeSlow(contentAt + (content?.length ?? 0));
+  const packed = size <= copiedBelow ? scratch.bytes.subarray(0, size) : Buffer.allocUnsafeSlow(size);
   packed.writeUInt32LE(jobBytes.length, 0);
   packed.writeUInt32LE(record.length, 4);
   packed.set(jobBytes, HEADER_BYTES);
