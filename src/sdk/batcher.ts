@@ -330,6 +330,14 @@ export class Batcher implements RecordSink {
     return this.scopes[scope]?.resource ?? 0;
   }
 
+  /** What a record of this scope needs to make a request of its own. */
+  origin(scope: number): { readonly resourceBytes: Uint8Array; readonly scopeBytes: Uint8Array } {
+    return {
+      resourceBytes: this.resources[this.resourceOf(scope)] ?? EMPTY,
+      scopeBytes: this.scopes[scope]?.bytes ?? EMPTY,
+    };
+  }
+
   private addRecord(
     batch: RecordBatch,
     signal: 'logs' | 'traces',

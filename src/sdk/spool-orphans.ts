@@ -1,5 +1,5 @@
 // Delivers what earlier processes left in the spool for this endpoint. The bundled collector does it itself for its own.
-import { readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   claimedName,
@@ -81,7 +81,7 @@ export function claimOrphans(directory: string, endpoint: string, maxAgeMs: numb
   for (const name of listed(directory)) {
     const from = join(directory, name);
     try {
-      const start = decodeSpoolHeader(readFileSync(from).subarray(0, 8192));
+      const start = decodeSpoolHeader(headOf(from));
       if (start === undefined || start.header.endpoint !== endpoint) continue;
       if (ownerLives(name, start.header) || Date.now() - statSync(from).mtimeMs > maxAgeMs) continue;
       const to = join(directory, claimedName(name, process.pid));
@@ -92,6 +92,17 @@ export function claimOrphans(directory: string, endpoint: string, maxAgeMs: numb
     }
   }
   return claimed;
+}
+
+/** As much as a header may have; the files themselves may be large. */
+function headOf(path: string): Uint8Array {
+  const fd = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(8192);
+    return head.subarray(0, readSync(fd, head, 0, head.length, 0));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function listed(directory: string): string[] {

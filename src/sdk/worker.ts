@@ -7,6 +7,8 @@ import { Delivery } from './delivery.ts';
 import * as layout from './layout.ts';
 import { Link } from './link.ts';
 import { MediaQueue } from './media/queue.ts';
+import { resumeMedia } from './media/resume.ts';
+import { Spill, spillDirectory } from './media/spill.ts';
 import { RingReader } from './ring-reader.ts';
 import { readSettings } from './settings.ts';
 import { Spool } from './spool.ts';
@@ -87,6 +89,14 @@ const batcher: Batcher = new Batcher(
     else media.addLast(scope, own);
   },
 );
+const spill = new Spill({
+  directory: spillDirectory(spoolDirectory),
+  endpoint: endpointName,
+  instance: args.instanceId,
+  sender: args.sender,
+  run: args.run,
+  maxBytes: settings.maxSpoolBytes,
+});
 const media = new MediaQueue({
   runOf: scope => batcher.resourceOf(scope),
   record: (scope, bytes, items) => batcher.log(scope, bytes, items),
@@ -102,14 +112,21 @@ const media = new MediaQueue({
   failed: items => {
     counters[layout.DROPPED + layout.DROP_REASONS.indexOf('media_failed')]! += items;
   },
-  tell: line => {
-    if (!settings.quiet) writeSync(2, `kymo: ${line}\n`);
+  tell,
+  spill: {
+    keep: (number, { packed }, scope) => spill.keep(number, { packed, ...batcher.origin(scope) }),
+    has: number => spill.has(number),
+    drop: number => spill.drop(number),
   },
 });
 const reader = new RingReader(args.control, args.ring, args.largePort);
 
 function currentTarget(): Target | undefined {
   return link === undefined ? { kind: 'url', endpoint: settings.endpoint! } : link.current();
+}
+
+function tell(line: string): void {
+  if (!settings.quiet) writeSync(2, `kymo: ${line}\n`);
 }
 
 function noteError(text: string): void {
@@ -124,6 +141,15 @@ async function run(): Promise<never> {
   Atomics.store(control, layout.WORKER_STATE, layout.WORKER_RUNNING);
   currentTarget();
   if (link === undefined) void drainOrphans(spoolDirectory, endpointName, settings, transport, currentTarget);
+  void resumeMedia({
+    directory: spillDirectory(spoolDirectory),
+    endpoint: endpointName,
+    maxAgeMs: settings.spoolMaxAgeMs,
+    instance: args.instanceId,
+    transport,
+    target: currentTarget,
+    tell,
+  }).catch(error => tell(`media of an earlier process stay in the spool: ${messageOf(error)}`));
   let quietSinceMs = performance.now();
   let flushing = false;
   for (;;) {
@@ -179,7 +205,12 @@ async function flush(): Promise<void> {
       words.stop();
       words = sayWhatWeWaitFor('the media under way', FIRST_WORD_MS);
       deadline = await mediaSettled(deadline, timeoutMs);
-      if (!media.idle) noteError(`${media.open} media are not encoded or not sent yet`);
+      if (!media.idle) {
+        const kept = media.keepAll();
+        noteError(
+          `${media.open} media are not encoded or not sent yet, ${kept} of them are kept in the spool`,
+        );
+      }
       media.release();
       words.stop();
       words = sayWhatWeWaitFor('the collector to take the rest', FIRST_WORD_MS);
@@ -189,8 +220,9 @@ async function flush(): Promise<void> {
     const settled =
       until === layout.UNTIL_DELIVERED ? await delivery.safe(leftMs) : await delivery.settled(leftMs);
     let written = layout.WRITTEN_UNKNOWN;
+    const lost = settled ? 0 : delivery.spoolAll();
+    if (lost === 0) media.dropKept();
     if (!settled) {
-      const lost = delivery.spoolAll();
       if (lost > 0) noteError(`${lost} items found no room in the spool: ${spool.problem}`);
     } else if (until >= layout.UNTIL_WRITTEN && link !== undefined && delivery.lastPosition !== undefined) {
       words.stop();
@@ -226,6 +258,10 @@ async function mediaSettled(deadline: number, timeoutMs: number): Promise<number
     Atomics.store(control, layout.FLUSH_LONGER_MS, Math.ceil(last - deadline));
   }
   return last;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function sayWhatWeWaitFor(what: string, afterMs: number): { stop(): void } {

@@ -1,12 +1,23 @@
 // Between the threads: packing, chunks, what was sent before, files that change, the limit on memory, a media thread that dies.
 import { createHash } from 'node:crypto';
-import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { encodeLogRecord } from '../../src/otlp/encode-records.ts';
+import { encodeLogRecord, encodeResource } from '../../src/otlp/encode-records.ts';
 import { encodeLogsRequest } from '../../src/otlp/encode-requests.ts';
 import { decodeLogs } from '../../src/otlp/logs.ts';
+import { readSpoolFile } from '../../src/otlp/spool-file.ts';
 import { WireWriter } from '../../src/otlp/wire-writer.ts';
 import * as layout from '../../src/sdk/layout.ts';
 import { MediaGate } from '../../src/sdk/media/gate.ts';
@@ -20,8 +31,12 @@ import {
 } from '../../src/sdk/media/job.ts';
 import { MediaQueue } from '../../src/sdk/media/queue.ts';
 import { KnownContent, Records } from '../../src/sdk/media/records.ts';
+import { resumeMedia } from '../../src/sdk/media/resume.ts';
+import { MAX_SPILLED_BYTES, Spill, type SpilledJob, spilledJob } from '../../src/sdk/media/spill.ts';
+import type { Target, Transport } from '../../src/sdk/transport.ts';
 import { received } from './media-content.ts';
 
+const EMPTY = new Uint8Array(0);
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'kymo-media-'));
@@ -196,27 +211,47 @@ describe('records', () => {
   });
 });
 
+const queueOf = (hasRoom = () => true, spill?: Spill) => {
+  const records: { scope: number; bytes: Uint8Array; items: number }[] = [];
+  const told: string[] = [];
+  const counts = { freed: 0, failed: 0 };
+  const queue = new MediaQueue({
+    runOf: () => 1,
+    record: (scope, bytes, items) => records.push({ scope, bytes: new Uint8Array(bytes), items }),
+    hasRoom,
+    freed: bytes => {
+      counts.freed += bytes;
+    },
+    failed: items => {
+      counts.failed += items;
+    },
+    tell: line => told.push(line),
+    ...(spill === undefined
+      ? {}
+      : {
+          spill: {
+            keep: (number, { packed }) =>
+              spill.keep(number, { packed, resourceBytes: EMPTY, scopeBytes: EMPTY }),
+            has: number => spill.has(number),
+            drop: number => spill.drop(number),
+          },
+        }),
+  });
+  return { queue, records, told, counts };
+};
+const textJob = (value: string) =>
+  packJob(JOB, baseRecord('kymo.media', 'kymo.media.name'), Buffer.from(value), () => true)!;
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 20_000; !condition(); ) {
+    if (Date.now() > deadline) throw new Error('waited in vain');
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+}
+
 describe('the queue', () => {
-  const open = (hasRoom = () => true) => {
-    const records: { scope: number; bytes: Uint8Array; items: number }[] = [];
-    const told: string[] = [];
-    const counts = { freed: 0, failed: 0 };
-    const queue = new MediaQueue({
-      runOf: () => 1,
-      record: (scope, bytes, items) => records.push({ scope, bytes: new Uint8Array(bytes), items }),
-      hasRoom,
-      freed: bytes => {
-        counts.freed += bytes;
-      },
-      failed: items => {
-        counts.failed += items;
-      },
-      tell: line => told.push(line),
-    });
-    return { queue, records, told, counts };
-  };
-  const text = (value: string) =>
-    packJob(JOB, baseRecord('kymo.media', 'kymo.media.name'), Buffer.from(value), () => true)!;
+  const open = queueOf;
+  const text = textJob;
   /** What the worker's loop does every few ms. */
   const settled = async (queue: MediaQueue): Promise<void> => {
     const deadline = Date.now() + 10_000;
@@ -270,6 +305,115 @@ describe('the queue', () => {
     queue.add(1, text('alive'));
     await settled(queue);
     expect(received(logsOf(records.map(record => record.bytes)))[0]!.bytes!.toString()).toBe('alive');
+  });
+});
+
+describe('media that wait', () => {
+  const spillIn = (directory: string, maxBytes = 1e9) =>
+    new Spill({ directory, endpoint: 'e', instance: 'i', sender: 's', run: 'r', maxBytes });
+  const job = (size: number): SpilledJob => ({
+    resourceBytes: Uint8Array.of(1, 2, 3),
+    scopeBytes: new Uint8Array(0),
+    packed: new Uint8Array(size).map((_, i) => i),
+  });
+
+  it('come back from the disk as they went, each in memory of its own, until they are dropped', () => {
+    const spill = spillIn(join(folder, 'media'));
+    expect(spill.keep(7, job(100))).toBe(true);
+    expect([spill.has(7), spill.has(8)]).toEqual([true, false]);
+    const [name] = readdirSync(join(folder, 'media'));
+    const file = readSpoolFile(join(folder, 'media', name!))!;
+    expect(file.header).toMatchObject({ endpoint: 'e', instance: 'i', run: 'r', pid: process.pid });
+    expect(file.frames).toHaveLength(1);
+    const back = spilledJob(file.frames[0]!.body)!;
+    expect(back).toEqual(job(100));
+    expect(back.packed.byteOffset).toBe(0);
+    spill.drop(7);
+    expect(readdirSync(join(folder, 'media'))).toEqual([]);
+    expect(spill.has(7)).toBe(false);
+  });
+  it('are not kept above the limits, nor where the disk takes nothing; what was dropped makes room', () => {
+    const spill = spillIn(join(folder, 'media'), 1_000);
+    expect([spill.keep(1, job(600)), spill.keep(2, job(600))]).toEqual([true, false]);
+    spill.drop(1);
+    expect(spill.keep(3, job(600))).toBe(true);
+    const large = { ...job(0), packed: new Uint8Array(MAX_SPILLED_BYTES + 1) };
+    expect(spillIn(join(folder, 'media')).keep(1, large)).toBe(false);
+    writeFileSync(join(folder, 'file'), '');
+    expect(spillIn(join(folder, 'file')).keep(1, job(1))).toBe(false);
+  });
+  it('are no jobs where a frame is another one', () => {
+    for (const body of [new Uint8Array(0), new Uint8Array(8), Uint8Array.of(9, 0, 0, 0, 9, 0, 0, 0, 1)])
+      expect(spilledJob(body)).toBeUndefined();
+  });
+
+  it('for others are kept while these are encoded, and gone when they have gone', async () => {
+    const spill = spillIn(join(folder, 'media'));
+    const kept = () => (existsSync(join(folder, 'media')) ? readdirSync(join(folder, 'media')).length : 0);
+    let room = false;
+    const { queue, records } = queueOf(() => room, spill);
+    const large = 'x'.repeat(3 * 1024 * 1024);
+    for (let i = 0; i < 4; i++) queue.add(1, textJob(large + i));
+    // The first goes to the thread at once, and is kept for its size.
+    expect(kept()).toBe(1);
+    await until(() => {
+      queue.pump();
+      return kept() === 4;
+    });
+    expect(queue.keepAll()).toBe(4);
+    room = true;
+    await until(() => {
+      queue.pump();
+      return queue.idle;
+    });
+    expect(records.filter(record => record.items === 1)).toHaveLength(4);
+    queue.dropKept();
+    expect(kept()).toBe(0);
+  });
+
+  it('of a process that was killed are encoded with its resource and scope; one that cannot be is told and dropped', async () => {
+    const directory = join(folder, 'media');
+    const spill = spillIn(directory);
+    const resourceBytes = encodeResource({ 'kymo.run.id': 'killed' });
+    const keep = (number: number, packed: Uint8Array) =>
+      spill.keep(number, { packed, resourceBytes, scopeBytes: new Uint8Array(0) });
+    keep(1, textJob('first'));
+    keep(2, new Uint8Array(64).fill(0xff));
+    keep(3, textJob('third'));
+    // As if another process had written them, which has gone.
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      const bytes = readFileSync(path);
+      const end = bytes.indexOf(10);
+      const header = { ...(JSON.parse(bytes.subarray(0, end).toString()) as object), pid: 2 ** 22 - 3 };
+      writeFileSync(
+        path,
+        Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), bytes.subarray(end + 1)]),
+      );
+    }
+    const told: string[] = [];
+    const sent: { key: string; body: Uint8Array }[] = [];
+    await resumeMedia({
+      directory,
+      endpoint: 'e',
+      maxAgeMs: 1e9,
+      instance: 'me',
+      transport: {
+        send: async (_to: unknown, _signal: unknown, key: string, body: Uint8Array) => {
+          sent.push({ key, body });
+          return { kind: 'stored', rejected: 0, message: '', position: undefined };
+        },
+      } as unknown as Transport,
+      target: () => ({ kind: 'url' }) as unknown as Target,
+      tell: line => told.push(line),
+    });
+    const logs = sent.flatMap(({ body }) => decodeLogs(body));
+    expect(received(logs).map(({ bytes }) => bytes!.toString())).toEqual(['first', 'third']);
+    for (const log of logs) expect(log.resource.attributes['kymo.run.id']).toBe('killed');
+    expect(new Set(sent.map(({ key }) => key)).size).toBe(sent.length);
+    for (const { key } of sent) expect(key).toMatch(/^me\/m[0-9a-f]+\/logs\/\d+$/);
+    expect(told.join()).toMatch(/media thread failed/);
+    expect(readdirSync(directory)).toEqual([]);
   });
 });
 
