@@ -1,5 +1,5 @@
 // The worker thread: drains the ring, makes batches of it, delivers them, and answers flushes. Its loop never blocks.
-import { mkdirSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { paths } from '../semconv/local.ts';
 import { Batcher } from './batcher.ts';
@@ -7,7 +7,6 @@ import { Delivery } from './delivery.ts';
 import * as layout from './layout.ts';
 import { Link } from './link.ts';
 import { MediaQueue } from './media/queue.ts';
-import { resumeMedia } from './media/resume.ts';
 import { Spill, spillDirectory } from './media/spill.ts';
 import { RingReader } from './ring-reader.ts';
 import { readSettings } from './settings.ts';
@@ -141,15 +140,9 @@ async function run(): Promise<never> {
   Atomics.store(control, layout.WORKER_STATE, layout.WORKER_RUNNING);
   currentTarget();
   if (link === undefined) void drainOrphans(spoolDirectory, endpointName, settings, transport, currentTarget);
-  void resumeMedia({
-    directory: spillDirectory(spoolDirectory),
-    endpoint: endpointName,
-    maxAgeMs: settings.spoolMaxAgeMs,
-    instance: args.instanceId,
-    transport,
-    target: currentTarget,
-    tell,
-  }).catch(error => tell(`media of an earlier process stay in the spool: ${messageOf(error)}`));
+  void resumeKilled().catch(error =>
+    tell(`media of an earlier process stay in the spool: ${messageOf(error)}`),
+  );
   let quietSinceMs = performance.now();
   let flushing = false;
   for (;;) {
@@ -170,6 +163,22 @@ async function run(): Promise<never> {
     else if (nowMs - quietSinceMs > DROWSY_MS && batcher.empty && media.idle && !flushing) await sleep();
     else await new Promise(resolve => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** Media that a killed process left; what it needs is loaded only where there are some. */
+async function resumeKilled(): Promise<void> {
+  const directory = spillDirectory(spoolDirectory);
+  if (!existsSync(directory)) return;
+  const { resumeMedia } = await import('./media/resume.ts');
+  await resumeMedia({
+    directory,
+    endpoint: endpointName,
+    maxAgeMs: settings.spoolMaxAgeMs,
+    instance: args.instanceId,
+    transport,
+    target: currentTarget,
+    tell,
+  });
 }
 
 /** Until the caller records something, asks for a flush, or (while something is undelivered) it is time to look again. */
