@@ -1,5 +1,6 @@
 // The component types of this collector, listed by hand: nothing registers itself.
 import type { Components } from './config/config.ts';
+import { csvExporter } from './exporters/csv/index.ts';
 import { debugExporter } from './exporters/debug/index.ts';
 import { jsonlExporter } from './exporters/jsonl/index.ts';
 import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
@@ -11,6 +12,13 @@ import { otlpReceiver } from './receivers/otlp/index.ts';
 
 export const COMPONENTS: Components = {
   receivers: [otlpReceiver, localReceiver],
-  exporters: [jsonlExporter, tensorboardExporter, debugExporter, otlpHttpExporter, otlpGrpcExporter],
+  exporters: [
+    jsonlExporter,
+    tensorboardExporter,
+    csvExporter,
+    debugExporter,
+    otlpHttpExporter,
+    otlpGrpcExporter,
+  ],
   extensions: [healthCheckExtension],
 };

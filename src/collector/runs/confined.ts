@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-const { O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
 /** Not on Windows, where the check before and after opening has to do. */
 const O_NOFOLLOW = fs.constants.O_NOFOLLOW ?? 0;
 /** The most a file system takes for one name. */
@@ -32,6 +32,17 @@ export function confinedOpen(root: string, ...segments: readonly string[]): numb
 /** `confinedOpen` for writing at any offset. @throws ConfinementError, and what the file system throws. */
 export function confinedOpenAnywhere(root: string, ...segments: readonly string[]): number {
   return confinedOpenAs(O_RDWR | O_CREAT, root, segments);
+}
+
+/** Makes an empty file; false when there is one of that name already. @throws like `confinedOpen` */
+export function confinedCreate(root: string, ...segments: readonly string[]): boolean {
+  try {
+    fs.closeSync(confinedOpenAs(O_WRONLY | O_CREAT | O_EXCL, root, segments));
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /** Opens a file that is there for reading; undefined when there is none. @throws ConfinementError, and what the file system throws. */

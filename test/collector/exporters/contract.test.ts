@@ -21,6 +21,7 @@ const forwarding: ContractOptions = {
 };
 const OPTIONS: Readonly<Record<string, ContractOptions>> = {
   jsonl: { read: folder => filesOf(path.join(folder, 'runs')) },
+  csv: { read: folder => filesOf(path.join(folder, 'runs')) },
   tensorboard: { read: folder => curvesOf(path.join(folder, 'runs')) },
   otlp_http: { ...forwarding, config: () => ({ endpoint: sink.httpUrl }) },
   otlp_grpc: { ...forwarding, config: () => ({ endpoint: sink.grpcEndpoint }) },

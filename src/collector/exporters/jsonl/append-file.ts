@@ -29,6 +29,7 @@ export class AppendFile {
   readonly #segments: readonly string[];
   readonly #budget: BufferBudget;
   readonly #onMissing: OnMissing;
+  readonly #head: string;
   #fd: number | undefined;
   /** Of the open file: a path that leads elsewhere means that somebody moved or removed it. */
   #identity = '';
@@ -42,13 +43,16 @@ export class AppendFile {
   /** The name of the file may not be durable yet. */
   #isNew = false;
 
+  /** @param head what the file begins with: a whole line, written together with the first one and again after the file was removed */
   constructor(
     root: string,
     segments: readonly string[],
     state: FileState,
     budget: BufferBudget,
     onMissing: OnMissing,
+    head = '',
   ) {
+    this.#head = head;
     this.#root = root;
     this.#segments = segments;
     this.path = path.join(root, ...segments);
@@ -88,6 +92,11 @@ export class AppendFile {
     const end = this.#used;
     try {
       const fd = this.#ensureOpen();
+      if (this.#length === 0 && this.#head !== '') {
+        const head = Buffer.from(this.#head);
+        for (let at = 0; at < head.length; ) at += fs.writeSync(fd, head, at);
+        this.#length = head.length;
+      }
       for (let at = 0; at < end; ) at += fs.writeSync(fd, this.#buffer!, at, end - at);
     } catch (error) {
       throw this.#named(error);
@@ -207,6 +216,14 @@ export class AppendFile {
     this.#buffer = grown;
     return grown;
   }
+}
+
+/** Copies a file beside itself, under a name that is free; returns that name. For what is about to be cut off. */
+export function keepCopy(file: string): string {
+  let copy = `${file}.old`;
+  for (let n = 2; fs.lstatSync(copy, { throwIfNoEntry: false }) !== undefined; n++) copy = `${file}.${n}.old`;
+  fs.copyFileSync(file, copy, fs.constants.COPYFILE_EXCL);
+  return copy;
 }
 
 function identityOf(stat: fs.Stats): string {

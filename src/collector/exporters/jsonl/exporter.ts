@@ -35,7 +35,15 @@ export interface JsonlOptions {
 const CURSOR = 'the cursor of the jsonl exporter';
 
 /** What a name or a thing in its place makes the file system say. Everything else it says is about the disk, and passes. */
-const NOT_RETRYABLE = new Set(['ENAMETOOLONG', 'EINVAL', 'EISDIR', 'ENOTDIR', 'EEXIST', 'EILSEQ', 'ELOOP']);
+export const NOT_RETRYABLE = new Set([
+  'ENAMETOOLONG',
+  'EINVAL',
+  'EISDIR',
+  'ENOTDIR',
+  'EEXIST',
+  'EILSEQ',
+  'ELOOP',
+]);
 
 /**
  * A commit is: data files durable, run.json replaced, then the state of all open runs for the cursor. Runs beyond the limit
@@ -341,7 +349,7 @@ function makeRoot(root: string): void {
 }
 
 /** A few at a time: they all wait for the disk. */
-async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+export async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = items.values();
   const worker = async (): Promise<void> => {
     for (const item of waiting) await work(item);
@@ -350,7 +358,7 @@ async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>)
 }
 
 /** Tells this exporter's files from those of another collector, or of a second jsonl exporter of the same one. */
-function writerName(context: ExporterContext): string {
+export function writerName(context: ExporterContext): string {
   const name = context.id.includes('/') ? context.id.slice(context.id.indexOf('/') + 1) : '';
   return name === ''
     ? context.writerId

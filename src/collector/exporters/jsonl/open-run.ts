@@ -19,7 +19,7 @@ import { contentEvent, withoutContent } from '../../runs/media-events.ts';
 import { isWholeRow } from '../../runs/rows-from-logs.ts';
 import type { Run, RunFolder } from '../../runs/run.ts';
 import { unrankedName } from '../../runs/series-name.ts';
-import { AppendFile, type BufferBudget, NEW_FILE } from './append-file.ts';
+import { AppendFile, type BufferBudget, keepCopy, NEW_FILE } from './append-file.ts';
 import { MAX_CONFIG_BYTES, MAX_STATE_BYTES, MAX_SUMMARY_BYTES } from './limits.ts';
 import { histogramLine, logLine, modeJson, ownerJson, spanLine, supersededLine } from './lines.ts';
 import { RunMedia } from './media.ts';
@@ -246,10 +246,7 @@ export class OpenRun implements RowSink {
       const claimed = isMap(bytes) && typeof bytes.bytes === 'number' ? bytes.bytes : 0;
       if (claimed <= file.state.length || !fs.lstatSync(file.path, { throwIfNoEntry: false })?.isFile())
         continue;
-      let copy = `${file.path}.old`;
-      for (let n = 2; fs.lstatSync(copy, { throwIfNoEntry: false }) !== undefined; n++)
-        copy = `${file.path}.${n}.old`;
-      fs.copyFileSync(file.path, copy, fs.constants.COPYFILE_EXCL);
+      const copy = keepCopy(file.path);
       this.#around.logger.error(
         `${file.path}: the place in the journal was lost; the file is written again from there`,
         {

@@ -6,7 +6,13 @@ import type { RunFolder } from '../../runs/run.ts';
 import { MAX_STATE_BYTES } from './limits.ts';
 import { FORMAT, type RunState } from './run-record.ts';
 
-export class StateStore {
+/** What every state says: the format it is in, and the run folder it is about. */
+export interface KeptState {
+  readonly format: typeof FORMAT;
+  readonly folder: string;
+}
+
+export class StateStore<S extends KeptState = RunState> {
   readonly #directory: string;
 
   constructor(directory: string) {
@@ -14,7 +20,7 @@ export class StateStore {
   }
 
   /** The state of a run, undefined when there is none. Throws for one that cannot be read: going on without it could cut data. */
-  read(folder: RunFolder): RunState | undefined {
+  read(folder: RunFolder): S | undefined {
     const name = `${folder}.json`;
     const content = confinedRead(this.#directory, [name], MAX_STATE_BYTES);
     if (content === undefined) return undefined;
@@ -27,7 +33,7 @@ export class StateStore {
         cause,
       });
     }
-    return checkState(state, place);
+    return checkState<S>(state, place);
   }
 
   has(folder: RunFolder): boolean {
@@ -35,11 +41,11 @@ export class StateStore {
   }
 
   /** Durable when it resolves, but for the name: `sync`, once for many. */
-  write(state: RunState): Promise<void> {
+  write(state: S): Promise<void> {
     this.ensure();
     return confinedReplace(this.#directory, [`${state.folder}.json`], JSON.stringify(state));
   }
-  writeSync(state: RunState): void {
+  writeSync(state: S): void {
     this.ensure();
     confinedReplaceSync(this.#directory, [`${state.folder}.json`], JSON.stringify(state));
   }
@@ -54,12 +60,12 @@ export class StateStore {
 }
 
 /** Throws for what another version wrote. */
-export function checkState(state: unknown, place: string): RunState {
+export function checkState<S extends KeptState = RunState>(state: unknown, place: string): S {
   const format = typeof state === 'object' && state !== null && 'format' in state ? state.format : undefined;
   if (format !== FORMAT) {
     throw new Error(
       `${place}: has format ${String(format)}, this Kymo reads format ${FORMAT}; run the version that wrote it`,
     );
   }
-  return state as RunState;
+  return state as S;
 }
