@@ -2,6 +2,7 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { didYouMean } from '../collector/config/problem.ts';
 import { printable } from '../semconv/printable.ts';
+import { layOut } from './terminal.ts';
 
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
@@ -59,18 +60,5 @@ export function printError(line: string): void {
 
 /** Rows as columns, two spaces apart; the last column is not padded. */
 export function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, index) => {
-      widths[index] = Math.max(widths[index] ?? 0, printable(cell).length);
-    });
-  }
-  return rows.map(row =>
-    row
-      .map((cell, index) =>
-        index === row.length - 1 ? cell : cell + ' '.repeat(widths[index]! - printable(cell).length),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
+  return layOut(rows.map(row => row.map(text => ({ text }))));
 }

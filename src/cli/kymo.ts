@@ -14,6 +14,14 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Run a program, in any language, as a run',
     load: async () => (await import('./run-command.ts')).runCommand,
   },
+  runs: {
+    summary: 'List runs with their state, steps and last values',
+    load: async () => (await import('./runs-command.ts')).runsCommand,
+  },
+  show: {
+    summary: 'Show one run: config, metrics, processes, files, problems',
+    load: async () => (await import('./show-command.ts')).showCommand,
+  },
   status: {
     summary: 'Show what a running collector has received, written and still owes',
     load: async () => (await import('./status-command.ts')).statusCommand,
