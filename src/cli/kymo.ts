@@ -22,6 +22,14 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Show one run: config, metrics, processes, files, problems',
     load: async () => (await import('./show-command.ts')).showCommand,
   },
+  tail: {
+    summary: 'Follow rows and text of a run as they come',
+    load: async () => (await import('./tail-command.ts')).tailCommand,
+  },
+  export: {
+    summary: 'Write the rows of a run as CSV, Parquet or JSON lines',
+    load: async () => (await import('./export-command.ts')).exportCommand,
+  },
   status: {
     summary: 'Show what a running collector has received, written and still owes',
     load: async () => (await import('./status-command.ts')).statusCommand,

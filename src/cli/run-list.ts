@@ -58,7 +58,7 @@ export function tellStrangers({ directory, problems, foreign }: RunList): void {
 }
 
 /**
- * The run that is meant by a path, an id, a name, or the beginning of an id; without any, the newest. Several of one name: the newest.
+ * The run that is meant by a path, an id, a name, or the beginning of one; without any, the newest. Several of one name: the newest.
  * Throws when there is none, or when the beginning fits several.
  */
 export function findRun(wanted: string | undefined, directory: string): RunEntry {
@@ -87,7 +87,9 @@ export function findRun(wanted: string | undefined, directory: string): RunEntry
       printError(`${named.length} runs are called ${wanted}: this is the newest, ${named[0].id}`);
     return named[0];
   }
-  const begin = newestFirst.filter(run => run.id.startsWith(wanted) || run.folder.startsWith(wanted));
+  const begin = newestFirst.filter(run =>
+    [run.id, run.folder, run.name].some(text => text.startsWith(wanted)),
+  );
   if (begin.length === 1) return begin[0]!;
   if (begin.length > 1) {
     const shown = begin.slice(0, MAX_CANDIDATES).map(run => run.id);

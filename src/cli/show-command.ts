@@ -34,7 +34,7 @@ export const showCommand: Command = {
 Shows one run: who it is, how it ended, its config, the last, smallest, largest and mean value of its metrics, its
 processes and files, and what is wrong with it.
 
-  RUN              Path, id, name, or the beginning of an id (default: the newest run). Of one name, the newest
+  RUN              Path, id, name, or the beginning of one (default: the newest run). Of one name, the newest
   --directory DIR  Folder that holds the run folders (default: runs in the project folder)
   --all            Every metric, config key, process and file
   --json           run.json with config and problems, as JSON`,
