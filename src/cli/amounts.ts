@@ -32,3 +32,8 @@ export function localTime(unixMs: number): string {
 function two(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** `1 row`, `2 rows`; `2,005 rows`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`;
+}

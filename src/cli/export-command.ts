@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { extname } from 'node:path';
 import { didYouMean } from '../collector/config/problem.ts';
+import { counted } from './amounts.ts';
 import { type Command, EXIT_OK, printError, readArguments, UsageError } from './command.ts';
 import { csvText, jsonText, writeParquet } from './export-formats.ts';
 import { longTable, wideTable } from './export-table.ts';
@@ -64,8 +65,9 @@ Histograms, text and media are not in it.`,
     const survey = surveyRows(files);
     const options = { files, survey, all: values.all === true };
     const table = values.long === true ? longTable(options) : wideTable(options);
-    if (survey.unreadable > 0) printError(`${survey.unreadable} lines cannot be read and are left out`);
-    if (survey.histograms > 0) printError(`${survey.histograms} histograms are not in the table`);
+    if (survey.unreadable > 0)
+      printError(`${counted(survey.unreadable, 'line')} that cannot be read: left out`);
+    if (survey.histograms > 0) printError(`${counted(survey.histograms, 'histogram')}: not in the table`);
     if (table.columns.length > MANY_COLUMNS)
       printError(`${table.columns.length} columns: many programs take less; --long has six`);
     if (output === undefined) await toStdout(format === 'csv' ? csvText(table) : jsonText(table));

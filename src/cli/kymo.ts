@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Write the rows of a run as CSV, Parquet or JSON lines',
     load: async () => (await import('./export-command.ts')).exportCommand,
   },
+  import: {
+    summary: 'Import runs of vibe-rl, TensorBoard or another Kymo',
+    load: async () => (await import('./import-command.ts')).importCommand,
+  },
   status: {
     summary: 'Show what a running collector has received, written and still owes',
     load: async () => (await import('./status-command.ts')).statusCommand,

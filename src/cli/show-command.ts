@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { printable } from '../semconv/printable.ts';
-import { localTime, shortDuration, shortNumber } from './amounts.ts';
+import { counted, localTime, shortDuration, shortNumber } from './amounts.ts';
 import { type Command, EXIT_OK, readArguments } from './command.ts';
 import {
   entryIn,
@@ -123,7 +123,7 @@ function countsText(totals: Json | undefined): string {
   if (!isObject(totals)) return '';
   return Object.entries(totals)
     .filter(([, count]) => typeof count === 'number' && count > 0)
-    .map(([what, count]) => `${Number(count).toLocaleString('en-US')} ${what}`)
+    .map(([what, count]) => counted(Number(count), what.replace(/s$/, '')))
     .join(', ');
 }
 
@@ -140,14 +140,18 @@ function metricRows(run: RunEntry): Cell[][] {
   if (run.metrics.size === 0) return [];
   const right = (text: string): Cell => ({ text, align: 'right' });
   const number = (value: number) => right(Number.isNaN(value) ? '-' : shortNumber(value));
+  // Only metrics that were given a goal have a best value.
+  const goals = [...run.metrics.values()].some(metric => !Number.isNaN(metric.best));
   const rows = [...run.metrics].map(([name, metric]) => [
     { text: name },
     // A last value may be NaN itself, which is worth seeing.
     right(shortNumber(metric.last)),
     number(metric.lastStep),
-    ...[metric.min, metric.max, metric.mean, metric.best, metric.count].map(number),
+    ...[metric.min, metric.max, metric.mean].map(number),
+    ...(goals ? [number(metric.best)] : []),
+    number(metric.count),
   ]);
-  const head = ['METRIC', 'LAST', 'AT STEP', 'MIN', 'MAX', 'MEAN', 'BEST', 'COUNT'];
+  const head = ['METRIC', 'LAST', 'AT STEP', 'MIN', 'MAX', 'MEAN', ...(goals ? ['BEST'] : []), 'COUNT'];
   return [head.map((text, i) => (i === 0 ? { text } : right(text))), ...rows];
 }
 
@@ -266,7 +270,7 @@ function problemsOf(run: RunEntry): string[] {
     ? Object.entries(document.metrics).filter(([, metric]) => Number(entryIn(metric, 'nonfinite') ?? 0) > 0)
     : [];
   for (const [name, metric] of nonfinite.slice(0, MAX_INSTANCES))
-    problems.push(`${name} was NaN or infinite ${String(entryIn(metric, 'nonfinite'))} times`);
+    problems.push(`${name} was NaN or infinite ${counted(Number(entryIn(metric, 'nonfinite')), 'time')}`);
   if (isObject(document.files)) {
     for (const [file, entry] of Object.entries(document.files)) {
       const claimed = Number(entryIn(entry, 'bytes') ?? 0);

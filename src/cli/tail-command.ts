@@ -235,19 +235,29 @@ function logText(text: string, colour: boolean): string {
       : line.body === undefined
         ? ''
         : JSON.stringify(line.body);
+  const place = isObject(line.attributes) ? placeText(line.attributes) : '';
   const attributes = isObject(line.attributes)
-    ? Object.entries(line.attributes).map(
-        ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-      )
+    ? Object.entries(line.attributes)
+        .filter(([key]) => !key.startsWith('code.'))
+        .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     : [];
   const parts = [
     typeof line.event === 'string' ? `[${line.event}]` : level,
     typeof line.logger === 'string' ? line.logger : '',
     said,
+    line.step === undefined ? '' : `step=${stepText(line.step)}`,
     ...attributes,
+    place,
   ].filter(part => part !== '');
   const whole = printable(parts.join('  ').slice(0, MAX_MESSAGE_CHARACTERS));
   return `${paint(clock(line.time), 'dim', colour)}  ${paint(whole, LEVEL_STYLES[level.toUpperCase()], colour)}`;
+}
+
+/** `train.ts:12`, where the line was logged. */
+function placeText(attributes: JsonObject): string {
+  const file = entryIn(attributes, 'code.file.path');
+  const line = entryIn(attributes, 'code.line.number');
+  return typeof file === 'string' ? `${file.split(/[/\\]/).at(-1)}:${stepText(line)}` : '';
 }
 
 function parsed(text: string): JsonObject | undefined {

@@ -102,6 +102,10 @@ export interface DecodedValue {
   shape: number[];
   content: Uint8Array;
   strings: Uint8Array[];
+  /** `float_val` of a tensor that has no `tensor_content`. */
+  floats: number[];
+  /** A `HistogramProto`, as writers of the first generation have it. */
+  histogram: { min: number; max: number; sum: number; limits: number[]; counts: number[] } | undefined;
 }
 
 /** Decodes one event message. Throws EventError. */
@@ -171,6 +175,8 @@ function decodeValue(bytes: Uint8Array, view: DataView, at: Place, end: number):
     shape: [],
     content: new Uint8Array(0),
     strings: [],
+    floats: [],
+    histogram: undefined,
   };
   while (at.at < end) {
     const key = varint(bytes, at, end);
@@ -179,7 +185,8 @@ function decodeValue(bytes: Uint8Array, view: DataView, at: Place, end: number):
       value.scalar = view.getFloat32(at.at, true);
       value.hasScalar = true;
       skip(at, 4, end);
-    } else if (key === 0x42) decodeTensor(bytes, at, lengthEnd(bytes, at, end), value);
+    } else if (key === 0x2a) value.histogram = decodeHistogram(bytes, view, at, lengthEnd(bytes, at, end));
+    else if (key === 0x42) decodeTensor(bytes, at, lengthEnd(bytes, at, end), value);
     else if (key === 0x4a) {
       const plugin = pluginData(bytes, at, end);
       value.plugin = plugin.name;
@@ -208,8 +215,50 @@ function decodeTensor(bytes: Uint8Array, at: Place, end: number, value: DecodedV
       }
     } else if (key === 0x22) value.content = slice(bytes, at, end);
     else if (key === 0x42) value.strings.push(slice(bytes, at, end));
-    else skipField(bytes, at, end, key);
+    else if (key === 0x2a) {
+      const floats = slice(bytes, at, end);
+      const view = new DataView(floats.buffer);
+      for (let i = 0; i + 4 <= floats.length; i += 4) value.floats.push(view.getFloat32(i, true));
+    } else if (key === 0x2d) {
+      skip(at, 4, end);
+      value.floats.push(new DataView(bytes.buffer, bytes.byteOffset).getFloat32(at.at - 4, true));
+    } else skipField(bytes, at, end, key);
   }
+}
+
+/** tensorboard/compat/proto/summary.proto, HistogramProto: min 1, max 2, num 3, sum 4, sum_squares 5, bucket_limit 6, bucket 7. */
+function decodeHistogram(
+  bytes: Uint8Array,
+  view: DataView,
+  at: Place,
+  end: number,
+): NonNullable<DecodedValue['histogram']> {
+  const histogram = {
+    min: Number.NaN,
+    max: Number.NaN,
+    sum: Number.NaN,
+    limits: [],
+    counts: [],
+  } as NonNullable<DecodedValue['histogram']>;
+  const one = (): number => {
+    skip(at, 8, end);
+    return view.getFloat64(at.at - 8, true);
+  };
+  while (at.at < end) {
+    const key = varint(bytes, at, end);
+    if (key === 0x09) histogram.min = one();
+    else if (key === 0x11) histogram.max = one();
+    else if (key === 0x21) histogram.sum = one();
+    else if (key === 0x31) histogram.limits.push(one());
+    else if (key === 0x39) histogram.counts.push(one());
+    else if (key === 0x32 || key === 0x3a) {
+      const list = key === 0x32 ? histogram.limits : histogram.counts;
+      const listEnd = lengthEnd(bytes, at, end);
+      while (at.at + 8 <= listEnd) list.push(one());
+      at.at = listEnd;
+    } else skipField(bytes, at, end, key);
+  }
+  return histogram;
 }
 
 function pluginData(bytes: Uint8Array, at: Place, end: number): { name: string; content: Uint8Array } {
