@@ -7,12 +7,15 @@ const CHUNK_BYTES = 256 * 1024;
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
 /** Ends of lines that were given out last, so that what is written again after a crash is not given out again. */
 const REMEMBERED_LINES = 4_096;
+/** Of a line, when it is looked up again. */
+const MAX_COMPARED_BYTES = 4_096;
 /** How far back from the end the last lines are looked for. */
 const MAX_LOOK_BACK_BYTES = 4 * 1024 * 1024;
 /** A pipe in the file's place must not hold us up. Not on Windows. */
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
 
 interface Given {
+  readonly start: number;
   readonly end: number;
   readonly line: string;
 }
@@ -45,7 +48,8 @@ export class FollowedFile {
     try {
       fd = fs.openSync(this.path, READ);
     } catch {
-      // Not there (yet, or any more), or not ours to read: it may be, the next time.
+      // Not there (yet, or any more), or not ours to read: it may be, the next time, and is then another one.
+      this.#identity = '';
       this.#start = 'beginning';
       return [];
     }
@@ -66,19 +70,43 @@ export class FollowedFile {
     if (identity !== this.#identity) {
       const first = this.#identity === '' && this.#start === 'end';
       this.#identity = identity;
-      this.#at = first ? lastLinesStart(fd, stat.size, this.#lastLines) : 0;
-      this.#given = [];
-      this.#again = [];
-      this.#skipping = false;
+      this.#beginAt(first ? lastLinesStart(fd, stat.size, this.#lastLines) : 0);
       return;
     }
-    if (stat.size >= this.#at) return;
+    if (stat.size >= this.#at) {
+      // A removed file's number may be given to the next one.
+      if (!this.#holdsLast(fd)) this.#beginAt(0);
+      return;
+    }
     // Cut back: by a collector that came back and writes the same lines again, or by somebody who emptied it.
     const kept = this.#given.filter(({ end }) => end <= stat.size);
-    this.#again = this.#given.slice(kept.length).concat(this.#again);
+    const again = this.#given.slice(kept.length).concat(this.#again);
     this.#given = kept;
     this.#at = kept.at(-1)?.end ?? (stat.size === 0 ? 0 : lastLinesStart(fd, stat.size, 0));
+    if (!this.#holdsLast(fd)) this.#beginAt(0);
+    else this.#again = again;
     this.#skipping = false;
+  }
+
+  #beginAt(offset: number): void {
+    this.#at = offset;
+    this.#given = [];
+    this.#again = [];
+    this.#skipping = false;
+  }
+
+  /** Whether the line that was given out last is where it was. */
+  #holdsLast(fd: number): boolean {
+    const last = this.#given.at(-1);
+    if (last === undefined || last.end !== this.#at) return true;
+    const whole = last.end - 1 - last.start;
+    const found = Buffer.alloc(Math.min(whole, MAX_COMPARED_BYTES));
+    const got = fs.readSync(fd, found, 0, found.length, last.start);
+    const text = found.toString('utf8', 0, got);
+    // As text, because the line is kept as text; a character that is cut in two does not count.
+    return (
+      got === found.length && (got === whole ? last.line === text : last.line.startsWith(text.slice(0, -1)))
+    );
   }
 
   #newLines(fd: number, size: number): string[] {
@@ -114,7 +142,7 @@ export class FollowedFile {
       const line = whole.toString('utf8', from, to);
       if (this.#skipping) this.#skipping = false;
       else {
-        this.#given.push({ end: this.#at + to + 1, line });
+        this.#given.push({ start: this.#at + from, end: this.#at + to + 1, line });
         if (this.#again[0]?.line === line) this.#again.shift();
         else {
           this.#again = [];

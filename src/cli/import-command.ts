@@ -139,7 +139,7 @@ function summary(before: Progress['counts'], after: Progress['counts']): string 
   const parts = Object.entries(after)
     .map(([what, count]) => [what, count - (before[what] ?? 0)] as const)
     .filter(([what, count]) => count > 0 && what !== 'points')
-    .map(([what, count]) => counted(count, what.replace(/s$/, '')));
+    .map(([what, count]) => counted(count, what.replace(/s$/, ''), what));
   return parts.length === 0 ? 'nothing new' : parts.join(', ');
 }
 

@@ -123,7 +123,7 @@ function countsText(totals: Json | undefined): string {
   if (!isObject(totals)) return '';
   return Object.entries(totals)
     .filter(([, count]) => typeof count === 'number' && count > 0)
-    .map(([what, count]) => counted(Number(count), what.replace(/s$/, '')))
+    .map(([what, count]) => counted(Number(count), what.replace(/s$/, ''), what))
     .join(', ');
 }
 
