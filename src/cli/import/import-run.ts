@@ -15,7 +15,7 @@ import {
 import { attributes, ImportBatch, logRecord, nanos, type Origin, type Request } from './batch.ts';
 import { addEvent } from './events.ts';
 import { addLine, type Carry, type LineContext, parseLine, type Skipped } from './lines.ts';
-import { readPiece } from './pieces.ts';
+import { PIECE_BYTES, readPiece } from './pieces.ts';
 import type { Pending, Progress, ProgressFile } from './progress.ts';
 import type { Source, SourceFile } from './source.ts';
 
@@ -37,6 +37,7 @@ export async function importRun(
   file: ProgressFile,
   deliver: Deliver,
   onPiece: (progress: Progress) => void,
+  pieceBytes = PIECE_BYTES,
 ): Promise<Imported> {
   let progress = start;
   const notes: string[] = [];
@@ -68,7 +69,7 @@ export async function importRun(
   if (progress.pending !== undefined) await again(source, progress, progress.pending, send);
   for (const one of source.files) {
     for (;;) {
-      const piece = readPiece(one.path, one.kind, progress.offsets[one.key] ?? 0);
+      const piece = readPiece(one.path, one.kind, progress.offsets[one.key] ?? 0, undefined, pieceBytes);
       if (piece.kind === 'broken')
         notes.push(`${one.path}: ${piece.reason}, at byte ${piece.at}; what is behind it is left out`);
       else if (piece.kind === 'end' && piece.rest > 0)

@@ -10,7 +10,7 @@ import type { FileKind } from './source.ts';
 export interface Carry {
   /** Unix seconds that a row's `wall_time` counts from. */
   baseSeconds: number;
-  /** Row number, for rows without a step. */
+  /** Step of the next row that has none. */
   row: number;
   /** Time of the last row as the source has it, and as it was sent (Unix ns): rows of one time must stay apart. */
   lastSource: number;
@@ -101,7 +101,8 @@ function addRow(line: Attributes, context: LineContext): void {
   const origin = originOf(line, context);
   const known = isKymo ? KYMO_KEYS : VIBE_KEYS;
   const step = numeric(line.step) ?? carry.row;
-  carry.row = Math.max(carry.row, Math.floor(Number(step))) + 1;
+  // As a logger counts on: from the last step, wherever it was.
+  if (Number.isFinite(Number(step))) carry.row = Math.floor(Number(step)) + 1;
   const timeUnixNano = apart(timeOf(line, isKymo, carry), carry);
   const mode = typeof line.mode === 'string' ? line.mode : '';
   const nameOf = (key: string) => ownName(key, origin.scope, isKymo);

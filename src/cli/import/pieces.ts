@@ -5,7 +5,7 @@ import { walkRecords } from '../../collector/exporters/tensorboard/records.ts';
 import type { FileKind } from './source.ts';
 
 /** What one piece usually holds. */
-const PIECE_BYTES = 1024 * 1024;
+export const PIECE_BYTES = 1024 * 1024;
 /** A single line or record may need more; beyond this it is not one of ours. */
 const MAX_PIECE_BYTES = MAX_RECORD_BYTES + 64;
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
@@ -17,7 +17,13 @@ export type Piece =
   | { readonly kind: 'broken'; readonly at: number; readonly reason: string };
 
 /** The piece that begins at an offset; up to `to` where that is known from before. */
-export function readPiece(path: string, kind: FileKind, from: number, to?: number): Piece {
+export function readPiece(
+  path: string,
+  kind: FileKind,
+  from: number,
+  to?: number,
+  pieceBytes = PIECE_BYTES,
+): Piece {
   const fd = fs.openSync(path, READ);
   try {
     const stat = fs.fstatSync(fd);
@@ -25,7 +31,7 @@ export function readPiece(path: string, kind: FileKind, from: number, to?: numbe
     if (stat.size < (to ?? from))
       return { kind: 'broken', at: from, reason: 'is shorter than what was imported of it' };
     if (to !== undefined) return { kind: 'piece', bytes: readAt(fd, from, to - from), to };
-    for (let size = PIECE_BYTES; ; size = Math.min(size * 2, MAX_PIECE_BYTES)) {
+    for (let size = pieceBytes; ; size = Math.min(size * 2, MAX_PIECE_BYTES)) {
       const bytes = readAt(fd, from, Math.min(size, stat.size - from));
       const whole =
         kind === 'events' ? wholeRecords(bytes, from) : wholeLines(bytes, from + bytes.length >= stat.size);
