@@ -13,6 +13,7 @@ import { openJournalReader } from '../collector/journal/reader.ts';
 import { createLogger } from '../collector/telemetry/logger.ts';
 import { createRegistry } from '../collector/telemetry/metrics.ts';
 import { findProjectDirectory } from '../semconv/local.ts';
+import { counted } from './amounts.ts';
 import {
   type Command,
   EXIT_FAILED,
@@ -91,7 +92,7 @@ of their own, so that a collector which is running is not disturbed; exporters t
       });
       const { metrics, logs, traces } = report.items;
       print(
-        `${report.found.size} of ${values.run.length} runs: ${metrics} points, ${logs} log records, ${traces} spans`,
+        `${report.found.size} of ${values.run.length} runs: ${metrics - report.companions} points, ${logs} log records, ${traces} spans${report.companions > 0 ? `, and ${counted(report.companions, 'point')} of kymo.step beside them` : ''}`,
       );
       if (settings !== exporter.settings) print(`written to ${into}`);
       const missing = values.run.filter(id => !report.found.has(id));

@@ -1,4 +1,5 @@
 // A runtime that does nothing, for `mode: 'disabled'` and OTEL_SDK_DISABLED: no worker, no file, no network.
+
 import {
   createNoopMeter,
   type LoggerProvider,
@@ -9,6 +10,7 @@ import {
 import type { DeliveryReport, Recorder } from '../sdk/recorder.ts';
 import type { ActiveRun, Runtime } from '../sdk/runtime.ts';
 import { findProjectDirectory } from '../semconv/local.ts';
+import { tell } from './complaints.ts';
 
 /** What is delivered where nothing was emitted. */
 export const NOTHING: DeliveryReport = {
@@ -21,9 +23,18 @@ export const NOTHING: DeliveryReport = {
   lastError: '',
 };
 
-/** True when the environment turns Kymo off. */
+const KNOWN_MODES: ReadonlySet<string> = new Set(['', 'online', 'disabled']);
+let toldOfMode = false;
+
+/** True when the environment turns Kymo off. A mode that there is not is told once. */
 export function disabledByEnvironment(env = process.env): boolean {
-  return env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true' || env.KYMO_MODE?.trim() === 'disabled';
+  const mode = env.KYMO_MODE?.trim() ?? '';
+  if (!KNOWN_MODES.has(mode) && !toldOfMode) {
+    toldOfMode = true;
+    const hint = mode === 'offline' ? ' (nothing needs a network: see KYMO_ENDPOINT)' : '';
+    tell(`KYMO_MODE=${JSON.stringify(mode)} is neither "online" nor "disabled"${hint}; going on as "online"`);
+  }
+  return env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true' || mode === 'disabled';
 }
 
 export function disabledRuntime(): Runtime {

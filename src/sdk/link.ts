@@ -18,6 +18,8 @@ import type { Target } from './transport.ts';
 /** A collector takes some 100 ms to start; a loaded machine may need seconds. */
 const START_PATIENCE_MS = 15_000;
 const POLL_MS = 20;
+/** One request for progress: after this the collector says at least what is in the way. */
+const PROGRESS_MS = 1_000;
 /** Between two collectors that this process starts; doubles each time. */
 const FIRST_RESPAWN_MS = 200;
 /** Starting again and again helps nobody: after each failure the next try waits twice as long, up to this. */
@@ -80,15 +82,19 @@ export class Link {
     return this.refused && this.target === undefined;
   }
 
-  /** Whether every local exporter has durably written what lies before the position, at the latest when the time is over; if not, what is in the way. */
+  /**
+   * Whether every local exporter has durably written what lies before the position, at the latest when the time is over; if not, what
+   * is in the way, which is also told while it is (empty: nothing any more).
+   */
   async written(
     position: number,
     timeoutMs: number,
+    onObstacle: (reason: string) => void = () => undefined,
   ): Promise<{ readonly written: boolean; readonly reason: string }> {
     const deadline = performance.now() + timeoutMs;
     let reason = '';
     while (performance.now() < deadline && !this.closed) {
-      const left = Math.max(1, Math.round(deadline - performance.now()));
+      const left = Math.min(PROGRESS_MS, Math.max(1, Math.round(deadline - performance.now())));
       const answer = await this.get(
         `/kymo/v1/progress?position=${position}&timeout_ms=${left}`,
         left + 1_000,
@@ -97,6 +103,7 @@ export class Link {
         const body = parseObject(answer.body);
         if (body.reached === true) return { written: true, reason: '' };
         reason = obstacle(body.exporters, position);
+        onObstacle(reason);
         if (body.reached === false && performance.now() >= deadline) break;
       }
       await new Promise(resolve => setTimeout(resolve, POLL_MS));

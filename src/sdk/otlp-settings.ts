@@ -22,13 +22,22 @@ const MAX_TIMEOUT_MS = 600_000;
 /** Undefined where nothing names one: the bundled collector is meant. */
 export function readEndpoint(env: NodeJS.ProcessEnv, warn: (line: string) => void): Endpoint | undefined {
   const base = namedEndpoint(env);
+  const common = env.KYMO_ENDPOINT ? 'KYMO_ENDPOINT' : 'OTEL_EXPORTER_OTLP_ENDPOINT';
+  const told = new Set<string>();
   const url = (signal: Signal): string | undefined => {
     const own = env.KYMO_ENDPOINT ? undefined : env[variable('ENDPOINT', signal)] || undefined;
     const text = own ?? (base ? `${base.replace(/\/+$/, '')}/v1/${signal}` : undefined);
     if (text === undefined) return undefined;
     const parsed = URL.canParse(text) ? new URL(text) : undefined;
     if (parsed && (parsed.protocol === 'http:' || parsed.protocol === 'https:')) return text;
-    warn(`the endpoint ${JSON.stringify(text)} is no http:// or https:// URL; using the bundled collector`);
+    const name = own === undefined ? common : variable('ENDPOINT', signal);
+    if (!told.has(name)) {
+      told.add(name);
+      const written = env[name] ?? '';
+      warn(
+        `${name}=${JSON.stringify(written)} is no http:// or https:// URL${schemeHint(written)}; using the bundled collector`,
+      );
+    }
     return undefined;
   };
   const named = { metrics: url('metrics'), logs: url('logs'), traces: url('traces') };
@@ -44,6 +53,12 @@ export function readEndpoint(env: NodeJS.ProcessEnv, warn: (line: string) => voi
     logs: named.logs ?? sibling('logs'),
     traces: named.traces ?? sibling('traces'),
   };
+}
+
+/** A host with or without a port and path lacks only its scheme. */
+function schemeHint(written: string): string {
+  if (!/^[\w.-]+(:\d+)?(\/|$)|^\[[\da-f:]+\](:\d+)?(\/|$)/i.test(written)) return '';
+  return ` (did you mean ${JSON.stringify(`http://${written}`)}?)`;
 }
 
 export function readSignalSettings(

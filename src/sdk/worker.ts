@@ -235,9 +235,12 @@ async function flush(): Promise<void> {
       if (lost > 0) noteError(`${lost} items found no room in the spool: ${spool.problem}`);
     } else if (until >= layout.UNTIL_WRITTEN && link !== undefined && delivery.lastPosition !== undefined) {
       words.stop();
-      words = sayWhatWeWaitFor('the collector to write the files', FIRST_WORD_MS);
+      let obstacle = '';
+      words = sayWhatWeWaitFor('the collector to write the files', FIRST_WORD_MS, () => obstacle);
       const left = Math.max(1, deadline - performance.now());
-      const result = await link.written(delivery.lastPosition, left);
+      const result = await link.written(delivery.lastPosition, left, reason => {
+        obstacle = reason;
+      });
       written = result.written ? layout.WRITTEN_YES : layout.WRITTEN_NO;
       // Everything is delivered: an error from before that says nothing any more.
       if (!result.written) noteError(result.reason);
@@ -273,13 +276,18 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function sayWhatWeWaitFor(what: string, afterMs: number): { stop(): void } {
+function sayWhatWeWaitFor(
+  what: string,
+  afterMs: number,
+  obstacle: () => string = () => '',
+): { stop(): void } {
   if (settings.quiet) return { stop: () => undefined };
   const startedMs = performance.now();
   let timer = setTimeout(say, afterMs);
   function say(): void {
     const seconds = Math.round((performance.now() - startedMs) / 1000);
-    writeSync(2, `kymo: waiting for ${what} (${seconds} s)\n`);
+    const reason = obstacle();
+    writeSync(2, `kymo: waiting for ${what} (${seconds} s)${reason === '' ? '' : `: ${reason}`}\n`);
     timer = setTimeout(say, NEXT_WORD_MS);
   }
   return { stop: () => clearTimeout(timer) };

@@ -25,8 +25,11 @@ beforeAll(async () => {
     ['r1', 1],
     ['r2', 1],
     ['r1', 2],
+    ['r1', 3],
   ] as const) {
-    const bytes = jsonToProtobuf('metrics', pointRequest(run, 'loss', step, step));
+    // The last one is what a sender puts beside its rows: the step as a gauge.
+    const name = step === 3 ? 'kymo.step' : 'loss';
+    const bytes = jsonToProtobuf('metrics', pointRequest(run, name, step, step));
     await journal.append({ signal: 'metrics', bytes, batchKey: '' });
   }
   await journal.close();
@@ -38,7 +41,7 @@ describe('kymo replay', () => {
     const { code, stdout } = await runKymo(['replay', '--run', 'r1', '--exporter', 'jsonl'], folder);
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: `1 of 1 runs: 2 points, 0 log records, 0 spans\nwritten to ${join(folder, 'replayed')}\n`,
+      stdout: `1 of 1 runs: 2 points, 0 log records, 0 spans, and 1 point of kymo.step beside them\nwritten to ${join(folder, 'replayed')}\n`,
     });
     expect(readdirSync(join(folder, 'replayed'))).toEqual(['r1']);
     const rows = readFileSync(join(folder, 'replayed/r1/logs/metrics.jsonl'), 'utf8').trim().split('\n');
@@ -65,12 +68,12 @@ describe('kymo journal inspect', () => {
   it('says what is in a journal, and with 1 that it is damaged', async () => {
     const good = await runKymo(['journal', 'inspect'], folder);
     expect(good.code).toBe(0);
-    expect(good.stdout).toContain('metrics: 3 requests');
+    expect(good.stdout).toContain('metrics: 4 requests');
     expect(
       JSON.parse((await runKymo(['journal', 'inspect', journalFolder(), '--json'], folder)).stdout),
     ).toMatchObject({
       start: 0,
-      bySignal: { metrics: { records: 3 } },
+      bySignal: { metrics: { records: 4 } },
       findings: [],
     });
     const segment = join(journalFolder(), readdirSync(journalFolder()).find(name => name.endsWith('.log'))!);

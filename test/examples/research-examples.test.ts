@@ -252,4 +252,14 @@ describe('examples of the research API', () => {
       expect(rows).toHaveLength(info.name === 'training' ? 3 : 10);
     }
   });
+
+  it('22-csv writes a line per value and a header once', async () => {
+    const { run, stdout, stderr } = await project.run('22-csv.ts');
+    expect(stderr).toBe('');
+    const table = fs.readFileSync(path.join(run.path, 'logs', 'metrics.csv'), 'utf8').split('\r\n');
+    expect(table[0]).toBe('time,step,scope,mode,metric,value');
+    expect(table).toHaveLength(1 + 204 + 1);
+    expect(table.filter(line => line.includes(',global,eval,eval/accuracy,'))).toHaveLength(4);
+    expect(stdout).toContain('… 205 lines in');
+  });
 });

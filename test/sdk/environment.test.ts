@@ -287,6 +287,42 @@ describe('KYMO_OVERFLOW', () => {
   });
 });
 
+describe('a mistake in', () => {
+  const LINGER = { KYMO_COLLECTOR_LINGER_MS: '0', KYMO_EXPORTERS: 'jsonl' };
+
+  it.each([
+    [
+      { KYMO_ENDPOINT: 'localhost:4318' },
+      'KYMO_ENDPOINT="localhost:4318" is no http:// or https:// URL (did you mean "http://localhost:4318"?); using the bundled collector',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'ftp://host' },
+      'OTEL_EXPORTER_OTLP_ENDPOINT="ftp://host" is no http:// or https:// URL; using the bundled collector',
+    ],
+    [
+      { KYMO_MODE: 'offline' },
+      'KYMO_MODE="offline" is neither "online" nor "disabled" (nothing needs a network: see KYMO_ENDPOINT); going on as "online"',
+    ],
+  ])('%j is told once, with a way out, and the run is written', async (env, said) => {
+    const again = `kymo.init({ project: 'p', id: 'second' }).log({ a: 1 });`;
+    const ending = await run(`run.log({ loss: 1 }); await run.finish(); ${again}`, { ...LINGER, ...env });
+    expect(ending).toMatchObject({ code: 0, stderr: `kymo: ${said}\n` });
+    expect(readdirSync(join(project.path, 'runs')).sort()).toEqual(['r', 'second']);
+  });
+});
+
+it('a file in place of runs/ is named while the end waits for it', async () => {
+  writeFileSync(join(project.path, 'runs'), '');
+  const ending = await run('run.log({ loss: 1 });', {
+    KYMO_COLLECTOR_LINGER_MS: '0',
+    KYMO_EXPORTERS: 'jsonl',
+    KYMO_EXIT_TIMEOUT_MS: '2500',
+  });
+  expect(ending.stderr.split('\n')[0]).toBe(
+    `kymo: waiting for the collector to write the files (2 s): jsonl: start: ${project.path}/runs: is not a folder; name another one in the jsonl exporter's directory`,
+  );
+});
+
 describe.each([{ KYMO_MODE: 'disabled' }, { OTEL_SDK_DISABLED: 'true' }])('%j', off => {
   it('sends nothing, writes nothing, says nothing, and every call still works', async () => {
     const port = await receive();

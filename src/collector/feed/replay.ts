@@ -1,5 +1,5 @@
 // Running an exporter over the journal again for chosen runs only: `kymo replay --run ID --exporter X`.
-import type { Exporter, Position } from '../component.ts';
+import type { Exporter, Position, ScalarBatch } from '../component.ts';
 import { errorText } from '../journal/durable-file.ts';
 import type { JournalSource } from '../journal/source.ts';
 import { type ItemCounts, noItems } from './count-left.ts';
@@ -30,6 +30,8 @@ export interface ReplayReport {
   /** Batches with something of the chosen runs in them, and how many items that was. */
   readonly batches: number;
   readonly items: Readonly<ItemCounts>;
+  /** Points of the companion gauge among them: steps, which row-keyed sinks do not show. */
+  readonly companions: number;
   /** Chosen runs of which the journal holds something. */
   readonly found: ReadonlySet<string>;
 }
@@ -54,6 +56,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const found = new Set<string>();
   const reader = feed.reader(from);
   let batches = 0;
+  let companions = 0;
   try {
     await exporter.start(undefined);
     while (reader.position < to && options.signal?.aborted !== true) {
@@ -61,8 +64,9 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
       if (batch === undefined) break;
       if (options.skip?.has(batch.position) !== true) {
         const taken = await exportOne(exporter, batch, runIds, found);
-        if (taken > 0) batches++;
-        items[batch.signal] += taken;
+        if (taken.items > 0) batches++;
+        items[batch.signal] += taken.items;
+        companions += taken.companions;
       }
       reader.advance(batch);
       options.onProgress?.({ position: reader.position, end: to, batches });
@@ -73,7 +77,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
     reader.close();
     await exporter.stop();
   }
-  return { from, to: reader.position, batches, items, found };
+  return { from, to: reader.position, batches, items, companions, found };
 }
 
 async function exportOne(
@@ -81,13 +85,21 @@ async function exportOne(
   batch: FeedBatch,
   runIds: ReadonlySet<string>,
   found: Set<string>,
-): Promise<number> {
+): Promise<{ readonly items: number; readonly companions: number }> {
   try {
     const selected = batchOfRuns(batch, runIds, found);
-    if (selected === undefined) return 0;
+    if (selected === undefined) return { items: 0, companions: 0 };
     await exporter.export(selected.batch);
-    return selected.items;
+    return { items: selected.items, companions: companionPoints(selected.batch.scalars) };
   } catch (error) {
     throw new ReplayError(batch.position, error);
   }
+}
+
+function companionPoints(scalars: ScalarBatch | undefined): number {
+  if (scalars === undefined || !scalars.resolved.some(({ companion }) => companion)) return 0;
+  const { columns, resolved } = scalars;
+  let points = 0;
+  for (let i = 0; i < columns.count; i++) if (resolved[columns.seriesIndex[i]!]!.companion) points++;
+  return points;
 }

@@ -44,6 +44,7 @@ describe('replay', () => {
       to: at.journal.end,
       batches: 3,
       items: { metrics: 3, logs: 1, traces: 0 },
+      companions: 0,
     });
     expect([...report.found]).toEqual(['a']);
     expect(positions).toHaveLength(4);

@@ -45,6 +45,8 @@ export class CsvExporter implements Exporter {
   readonly #budget: BufferBudget = { bytes: 0 };
   /** Least recently used first. */
   readonly #open = new Map<RunFolder, OpenTable>();
+  /** Tables made since the last commit, as they were found: what a start from before that commit cuts them back to. */
+  readonly #found = new Map<RunFolder, TableState>();
   /** Runs whose folder cannot be used (a symbolic link, a file in its place). */
   readonly #refused = new Set<RunFolder>();
   readonly #toldMissing = new Set<string>();
@@ -144,7 +146,12 @@ export class CsvExporter implements Exporter {
     }
   }
 
+  committed(): void {
+    this.#found.clear();
+  }
+
   stop(): void {
+    this.#keepFound();
     for (const { file } of this.#open.values()) file.abandon();
     this.#open.clear();
   }
@@ -170,6 +177,7 @@ export class CsvExporter implements Exporter {
     const table = new OpenTable(run.folder, state, this.#around);
     if (known === undefined) {
       // Durable before the first line: after a crash this says what of the file is to stay.
+      this.#found.set(run.folder, state);
       this.#store.writeSync(state);
     } else if (!this.#hasCursor) {
       const kept = table.setAside();
@@ -206,6 +214,18 @@ export class CsvExporter implements Exporter {
       await this.#store.write(state);
       this.#refuse(folder, error);
     }
+  }
+
+  /** The state folder may have been removed while we ran: without these, the file would be taken for another's, and left with what is not committed. */
+  #keepFound(): void {
+    try {
+      for (const [folder, state] of this.#found) if (!this.#store.has(folder)) this.#store.writeSync(state);
+    } catch (error) {
+      this.#context.logger.error('how a table was found cannot be kept: values may be written twice', {
+        error,
+      });
+    }
+    this.#found.clear();
   }
 
   #refuse(folder: RunFolder, error: ConfinementError): void {
