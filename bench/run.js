@@ -13,6 +13,7 @@ const BENCHMARKS = {
   ingest: 'the collector under scalar points, logs and spans',
   memory: 'the collector’s memory under load, and at rest',
   startup: 'import, init, register, the bundled collector',
+  runs: 'kymo runs over 2,000 runs',
   otlp: 'encode, check and decode, per item',
   jsonl: 'the jsonl exporter alone',
   tensorboard: 'the tensorboard exporter alone',
