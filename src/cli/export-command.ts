@@ -60,7 +60,7 @@ Histograms, text and media are not in it.`,
     if (output !== undefined && values.force !== true && fs.existsSync(output))
       throw new Error(`${output} is there already: --force replaces it`);
 
-    const run = findRun(positionals[0], runsDirectory(values.directory));
+    const run = findRun(positionals[0], await runsDirectory(values.directory));
     const files = rowFiles(run.path);
     const survey = surveyRows(files);
     const options = { files, survey, all: values.all === true };

@@ -3,6 +3,8 @@ import fs from 'node:fs';
 
 /** Read at a time; lines longer than a chunk are put together. */
 const CHUNK_BYTES = 256 * 1024;
+/** Given out by one call, about: a file that grew by gigabytes meanwhile is read in turns. */
+const MAX_GIVEN_BYTES = 8 * 1024 * 1024;
 /** A line longer than this is passed over and counted: it would not be read by anyone. */
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
 /** Ends of lines that were given out last, so that what is written again after a crash is not given out again. */
@@ -42,7 +44,7 @@ export class FollowedFile {
     this.#lastLines = lastLines;
   }
 
-  /** The whole lines that have come since the last call. Never throws for what happens to the file. */
+  /** Whole lines that have come since the last call; some of them, where there are very many. Never throws for what happens to the file. */
   read(): string[] {
     let fd: number;
     try {
@@ -111,8 +113,9 @@ export class FollowedFile {
 
   #newLines(fd: number, size: number): string[] {
     const lines: string[] = [];
+    const from = this.#at;
     let buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    while (this.#at < size) {
+    while (this.#at < size && (lines.length === 0 || this.#at - from < MAX_GIVEN_BYTES)) {
       const wanted = Math.min(buffer.length, size - this.#at);
       const got = fs.readSync(fd, buffer, 0, wanted, this.#at);
       if (got === 0) break;

@@ -105,7 +105,7 @@ async function importOne(
   file.lock();
   try {
     const known = file.read();
-    const folder = join(runsDirectory(join(project, 'runs')), escapeRunId(id));
+    const folder = join(await runsDirectory(undefined, project), escapeRunId(id));
     if (known === undefined && !append && destination.isLocal && existsSync(folder))
       throw new Error(
         `${folder} is there already and did not come from ${source.path}: give another --run, or --append`,

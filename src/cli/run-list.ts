@@ -22,11 +22,17 @@ export interface RunList {
   readonly foreign: readonly string[];
 }
 
-/** The folder that holds the run folders: the one named, else `runs` in the project folder. */
-export function runsDirectory(named: string | undefined): string {
-  return named === undefined
-    ? join(findProjectDirectory(process.env, process.cwd()), DEFAULT_DIRECTORY)
-    : resolve(named);
+/** The folder that holds the run folders: the one named, else where `KYMO_CONFIG` has them, else `runs` in the project folder. */
+export async function runsDirectory(
+  named: string | undefined,
+  project = findProjectDirectory(process.env, process.cwd()),
+): Promise<string> {
+  if (named !== undefined) return resolve(named);
+  const config = process.env.KYMO_CONFIG?.trim() ?? '';
+  if (config === '') return join(project, DEFAULT_DIRECTORY);
+  // Reading YAML takes as long as all the rest: only where it is needed.
+  const { configuredRuns } = await import('./configured-runs.ts');
+  return resolve(project, configuredRuns(resolve(project, config)) ?? DEFAULT_DIRECTORY);
 }
 
 /** All runs of a folder, or the one that the folder itself is. Throws when it cannot be read at all. */

@@ -54,7 +54,7 @@ Keys: id name project group job_type tag state attempts steps duration created u
     if (!(limit >= 0) || (Number.isFinite(limit) && !Number.isInteger(limit)))
       throw new UsageError(`--limit takes a whole number, not "${values.limit}"`);
     const conditions = (values.filter ?? []).map(parseCondition);
-    const list = listRuns(runsDirectory(positionals[0]));
+    const list = listRuns(await runsDirectory(positionals[0]));
     const key = values.sort ?? 'created';
     for (const asked of [...(values.filter ?? []).map(keyOf), key]) checkKey(asked, list.runs);
     const chosen = list.runs

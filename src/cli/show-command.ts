@@ -45,7 +45,7 @@ processes and files, and what is wrong with it.
       { directory: { type: 'string' }, all: { type: 'boolean' }, json: { type: 'boolean' } },
       1,
     );
-    const run = findRun(positionals[0], runsDirectory(values.directory));
+    const run = findRun(positionals[0], await runsDirectory(values.directory));
     const problems = problemsOf(run);
     let config: JsonObject | undefined;
     try {

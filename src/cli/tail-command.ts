@@ -70,7 +70,7 @@ back, and does not repeat what a restarted collector writes again.
     if (!Number.isInteger(lines) || lines < 0 || lines > MAX_LINES)
       throw new UsageError(`--lines takes a whole number up to ${MAX_LINES}, not "${values.lines}"`);
     if (values.rows === true && values.logs === true) throw new UsageError('give either --rows or --logs');
-    const run = findRun(positionals[0], runsDirectory(values.directory));
+    const run = findRun(positionals[0], await runsDirectory(values.directory));
     const wanted = (values.metrics ?? []).flatMap(text => text.split(',')).filter(name => name !== '');
     const metrics = wanted.length === 0 ? undefined : new Set(wanted);
     const colour = wantsColour(process.stdout);
@@ -159,8 +159,8 @@ async function follow(
   for (;;) {
     // The state first: what was written before it ended is then read in this round.
     const read = readRun(path);
-    const text = followed
-      .read()
+    const found = followed.read();
+    const text = found
       .map(({ kind, line }) => show(line, kind))
       .filter(line => line !== undefined)
       .map(line => `${line}\n`)
@@ -173,6 +173,8 @@ async function follow(
       printError(`${passedOver} lines are too long to be shown`);
     }
     if (stopped) return EXIT_OK;
+    // There may be more.
+    if (found.length > 0) continue;
     if (read.kind === 'run') removedAt = undefined;
     else if (removedAt === undefined && !fs.existsSync(path)) {
       removedAt = Date.now();

@@ -86,6 +86,19 @@ describe('a followed file', () => {
     expect(followed.read()).toEqual([]);
   });
 
+  it('reads what has grown by much in turns, and misses nothing', () => {
+    fs.writeFileSync(file, '');
+    const followed = new FollowedFile(file, 0);
+    followed.read();
+    const lines = Array.from({ length: 200 }, (_, i) => `${i} ${'x'.repeat(100_000)}`);
+    fs.appendFileSync(file, `${lines.join('\n')}\n`);
+    const read: string[] = [];
+    let turns = 0;
+    for (let some = followed.read(); some.length > 0; some = followed.read(), turns++) read.push(...some);
+    expect(turns).toBeGreaterThan(1);
+    expect(read).toEqual(lines);
+  });
+
   it('is not held up by a folder or a pipe in its place', () => {
     fs.mkdirSync(file);
     expect(new FollowedFile(file, 1).read()).toEqual([]);

@@ -196,8 +196,29 @@ describe('an import of vibe-rl', () => {
           expect(receiver.kept.size).toBe(sent);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
+  });
+
+  it('takes a row that is larger than a request', async () => {
+    const many = Array.from({ length: 120_000 }, (_, i) => `"m${i}":${i}`);
+    write(`{"step":1,"wall_time":1,${many.join(',')}}\n`);
+    const receiver = new Receiver();
+    await importAll(findSource(vibe()), receiver);
+    expect([...receiver.kept.values()].map(({ signal }) => signal)).toEqual([
+      'logs',
+      'metrics',
+      'metrics',
+      'logs',
+    ]);
+    const lines = rows((await receiver.files('ppo_20250101')).metrics);
+    expect(lines.map(line => line.step)).toEqual([1, 1]);
+    expect(Object.assign({}, ...lines)).toMatchObject({
+      m0: 0,
+      m99999: 99_999,
+      m100000: 100_000,
+      m119999: 119_999,
+    });
   });
 
   it('refuses to go on in a file that was changed where it was interrupted', async () => {

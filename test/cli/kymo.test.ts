@@ -7,6 +7,11 @@ import { encodeSpoolHeader, spoolFileName } from '../../src/otlp/spool-file.ts';
 import { paths } from '../../src/semconv/local.ts';
 import { removeFolder, runKymo, temporaryFolder } from '../collector/service/collector-process.ts';
 
+const COMMANDS = [
+  ...['collector', 'run', 'runs', 'show', 'tail', 'export', 'import'],
+  ...['status', 'journal', 'replay', 'spool', 'env'],
+];
+
 let folder: string;
 beforeAll(() => {
   folder = temporaryFolder();
@@ -29,20 +34,17 @@ describe('kymo', () => {
     expect(await kymo(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     const help = await kymo(['--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    for (const command of ['collector', 'run', 'status', 'journal', 'replay', 'spool', 'env']) {
+    for (const command of COMMANDS) {
       expect(help.stdout).toContain(`\n  ${command} `);
     }
     expect(await kymo([])).toEqual({ code: 2, stdout: '', stderr: help.stdout });
   });
 
-  it.each(['collector', 'run', 'status', 'journal', 'replay', 'spool', 'env'])(
-    '%s --help says how to use it',
-    async command => {
-      const { code, stdout } = await kymo([command, '--help']);
-      expect(code).toBe(0);
-      expect(stdout).toMatch(new RegExp(`^Usage: kymo ${command}`));
-    },
-  );
+  it.each(COMMANDS)('%s --help says how to use it', async command => {
+    const { code, stdout } = await kymo([command, '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Usage: kymo ${command}`));
+  });
 
   it.each([
     [['colector'], 'kymo: unknown command "colector" (did you mean "collector"?); see kymo --help\n'],

@@ -2,6 +2,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { UsageError } from '../../src/cli/command.ts';
+import { exportCommand } from '../../src/cli/export-command.ts';
+import { comparison, parseCondition } from '../../src/cli/run-filter.ts';
+import { findRun, listRuns } from '../../src/cli/run-list.ts';
+import { runsCommand } from '../../src/cli/runs-command.ts';
 import {
   KYMO,
   removeFolder,
@@ -70,32 +75,38 @@ describe('kymo runs', () => {
   });
 
   it('filters, sorts, limits, chooses metrics, and gives JSON', async () => {
-    const names = async (...args: string[]) =>
-      lines((await kymo('runs', ...args)).stdout)
-        .slice(1)
-        .map(line => line.split(/ {2,}/).find(cell => /-\d$/.test(cell)));
-    expect(
-      await Promise.all([
-        names('--filter', 'state=failed'),
-        names('--filter', 'loss<=1', '--sort', 'loss'),
-        names('--filter', 'loss<=1', '--sort', 'loss', '--reverse'),
-        names('--filter', 'name=ppo', '--limit', '1'),
-        names('--filter', 'tag=best'),
-        names('--filter', 'config.lr<0.05'),
-        names('--filter', 'loss:max>2'),
-        names('--filter', 'state!=finished', '--filter', 'state!=silent'),
-      ]),
-    ).toEqual([
-      ['beta-2'],
-      ['alpha-1', 'beta-2'],
-      ['beta-2', 'alpha-1'],
-      ['gamma-3'],
-      ['alpha-1'],
-      ['beta-2'],
-      ['alpha-1'],
-      ['beta-2'],
-    ]);
-    const { stdout } = await kymo('runs', '--metrics', 'loss,eval/acc,loss:min', '--filter', 'loss>0');
+    const { runs } = listRuns(path.join(folder, 'runs'));
+    const ids = (filters: readonly string[], sort = 'created', descending = true) =>
+      runs
+        .filter(run => filters.map(parseCondition).every(holds => holds(run)))
+        .sort(comparison(sort, descending))
+        .map(run => run.id)
+        .filter(id => /-\d$/.test(id));
+    expect(ids(['state=failed'])).toEqual(['beta-2']);
+    expect(ids(['loss<=1'], 'loss')).toEqual(['alpha-1', 'beta-2']);
+    expect(ids(['loss<=1'], 'loss', false)).toEqual(['beta-2', 'alpha-1']);
+    // What a run does not have comes last in either direction; NaN is no number to sort by.
+    expect(ids([], 'eval/acc', false)[0]).toBe('beta-2');
+    expect(ids(['loss=NaN'])).toEqual(['gamma-3']);
+    expect(ids(['name=ppo'])).toEqual(['gamma-3', 'alpha-1']);
+    expect(ids(['tag=best'])).toEqual(['alpha-1']);
+    expect(ids(['config.lr<0.05'])).toEqual(['beta-2']);
+    expect(ids(['config.model~BI'])).toEqual(['beta-2']);
+    expect(ids(['loss:max>2'])).toEqual(['alpha-1']);
+    expect(ids(['state!=finished', 'state!=silent'])).toEqual(['beta-2']);
+    expect(ids(['duration<1m', 'duration>1s', 'id!~mm'])).toEqual(['beta-2', 'alpha-1']);
+    const { stdout } = await kymo(
+      'runs',
+      '--metrics',
+      'loss,eval/acc,loss:min',
+      '--filter',
+      'loss>0',
+      '--sort',
+      'loss',
+      '--reverse',
+      '--limit',
+      '2',
+    );
     expect(lines(stdout).map(line => line.split(/ {2,}/).slice(-3))).toEqual([
       ['loss', 'eval/acc', 'loss:min'],
       ['0.5', '0.9', '0.5'],
@@ -113,9 +124,9 @@ describe('kymo runs', () => {
     [['--sort', 'stat'], 'no run has "stat" (did you mean "state"?)'],
     [['--limit', 'x'], '--limit takes a whole number, not "x"'],
   ])('%j is a mistake of use', async (args, said) => {
-    const { code, stderr } = await kymo('runs', ...args);
-    expect(code).toBe(2);
-    expect(stderr).toContain(said);
+    const mistake = runsCommand.run([path.join(folder, 'runs'), ...args]);
+    await expect(mistake).rejects.toThrow(UsageError);
+    await expect(mistake).rejects.toThrow(said);
   });
 
   it('says where nothing is', async () => {
@@ -154,24 +165,24 @@ describe('kymo show', () => {
   });
 
   it('finds a run by path, id, name (the newest of several) and beginning, without any the newest; says what it cannot find', async () => {
-    const idOf = async (...args: string[]) => JSON.parse((await kymo('show', '--json', ...args)).stdout).id;
-    expect(
-      await Promise.all([
-        idOf('runs/alpha-1'),
-        idOf('ppo'),
-        idOf('alp'),
-        idOf(),
-        idOf('\u001b[31mred\n列車'),
-      ]),
-    ).toEqual(['alpha-1', 'gamma-3', 'alpha-1', '\u001b[31mred\n列車', '\u001b[31mred\n列車']);
+    const runs = path.join(folder, 'runs');
+    const idOf = (wanted?: string) => findRun(wanted, runs).id;
+    expect(idOf(path.join(runs, 'alpha-1'))).toBe('alpha-1');
+    expect(idOf('alp')).toBe('alpha-1');
+    expect(idOf()).toBe('\u001b[31mred\n列車');
+    expect(idOf('\u001b[31mred\n列車')).toBe('\u001b[31mred\n列車');
+    expect(() => idOf('pp')).toThrow('"pp" fits 2 runs: gamma-3, alpha-1');
+    expect(() => idOf('beta-3')).toThrow(
+      `no run "beta-3" in ${runs} (did you mean "beta-2"?); kymo runs lists them`,
+    );
+    expect(() => idOf('half')).toThrow('run.json is no JSON');
+    expect(JSON.parse((await kymo('show', '--json', 'alpha-1')).stdout)).toMatchObject({
+      id: 'alpha-1',
+      config: { lr: 0.1 },
+    });
     expect((await kymo('show', 'ppo')).stderr).toContain(
       '2 runs are called ppo: this is the newest, gamma-3',
     );
-    expect(await kymo('show', 'beta-3')).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('no run "beta-3" in'),
-    });
-    expect((await kymo('show', 'half')).stderr).toContain('run.json is no JSON');
   });
 });
 
@@ -320,12 +331,14 @@ describe('kymo export', () => {
   });
 
   it.each([
-    [['export', 'table'], 'which format? --csv, --parquet or --jsonl'],
-    [['export', 'table', '--output', 'x.pq'], '.pq is none of them'],
-    [['export', 'table', '--csv', '--jsonl'], 'give one format: --csv or --jsonl'],
-    [['export', 'table', '--parquet'], '--parquet needs --output'],
+    [['table'], 'which format? --csv, --parquet or --jsonl'],
+    [['table', '--output', 'x.pq'], '.pq is none of them'],
+    [['table', '--csv', '--jsonl'], 'give one format: --csv or --jsonl'],
+    [['table', '--parquet'], '--parquet needs --output'],
   ])('%j is a mistake of use', async (args, said) => {
-    expect(await kymo(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(said) });
+    const mistake = exportCommand.run(args);
+    await expect(mistake).rejects.toThrow(UsageError);
+    await expect(mistake).rejects.toThrow(said);
   });
 });
 

@@ -68,6 +68,14 @@ export interface Histogram extends Omit<HistogramPointInput, 'seriesIndex' | 'sp
   readonly mode: string;
 }
 
+interface ImportedPoint {
+  readonly series: number;
+  readonly row: ScalarRow;
+  readonly value: number | bigint;
+}
+
+/** Some 20 MiB of a request; receivers take 64. A row with more becomes several. */
+const MAX_REQUEST_POINTS = 100_000;
 const INT64_MAX = 2n ** 63n - 1n;
 
 export class ImportBatch {
@@ -76,7 +84,7 @@ export class ImportBatch {
   readonly #scopes = new Map<string, Uint8Array>();
   readonly #series: EncodedSeries[] = [];
   readonly #seriesPlaces = new Map<string, number>();
-  readonly #points: { series: number; row: ScalarRow; value: number | bigint }[] = [];
+  readonly #points: ImportedPoint[] = [];
   readonly #histograms: (HistogramPointInput & { readonly seriesIndex: number })[] = [];
   readonly #logs = new Groups();
   readonly #spans = new Groups();
@@ -119,7 +127,11 @@ export class ImportBatch {
   requests(): Request[] {
     const requests: Request[] = [];
     if (this.#logs.size > 0) requests.push({ signal: 'logs', bytes: encodeLogsRequest(this.#logs.all()) });
-    if (this.#points.length > 0) requests.push({ signal: 'metrics', bytes: this.#encodeScalars() });
+    for (let from = 0; from < this.#points.length; from += MAX_REQUEST_POINTS)
+      requests.push({
+        signal: 'metrics',
+        bytes: this.#encodeScalars(this.#points.slice(from, from + MAX_REQUEST_POINTS)),
+      });
     if (this.#histograms.length > 0)
       requests.push({ signal: 'metrics', bytes: encodeHistograms(this.#series, this.#histograms) });
     if (this.#spans.size > 0)
@@ -127,8 +139,7 @@ export class ImportBatch {
     return requests;
   }
 
-  #encodeScalars(): Uint8Array {
-    const points = this.#points;
+  #encodeScalars(points: readonly ImportedPoint[]): Uint8Array {
     const value = new Float64Array(points.length);
     const integers = new BigInt64Array(value.buffer);
     const isInteger = new Uint8Array(points.length);
