@@ -80,6 +80,7 @@ const INT64_MAX = 2n ** 63n - 1n;
 
 export class ImportBatch {
   readonly #run: ImportedRun;
+  readonly #maxRequestPoints: number;
   readonly #resources = new Map<string, Uint8Array>();
   readonly #scopes = new Map<string, Uint8Array>();
   readonly #series: EncodedSeries[] = [];
@@ -90,8 +91,9 @@ export class ImportBatch {
   readonly #spans = new Groups();
   readonly counts = { rows: 0, points: 0, histograms: 0, logs: 0, spans: 0 };
 
-  constructor(run: ImportedRun) {
+  constructor(run: ImportedRun, maxRequestPoints = MAX_REQUEST_POINTS) {
     this.#run = run;
+    this.#maxRequestPoints = maxRequestPoints;
   }
 
   addRow(row: ScalarRow): void {
@@ -127,11 +129,9 @@ export class ImportBatch {
   requests(): Request[] {
     const requests: Request[] = [];
     if (this.#logs.size > 0) requests.push({ signal: 'logs', bytes: encodeLogsRequest(this.#logs.all()) });
-    for (let from = 0; from < this.#points.length; from += MAX_REQUEST_POINTS)
-      requests.push({
-        signal: 'metrics',
-        bytes: this.#encodeScalars(this.#points.slice(from, from + MAX_REQUEST_POINTS)),
-      });
+    const most = this.#maxRequestPoints;
+    for (let from = 0; from < this.#points.length; from += most)
+      requests.push({ signal: 'metrics', bytes: this.#encodeScalars(this.#points.slice(from, from + most)) });
     if (this.#histograms.length > 0)
       requests.push({ signal: 'metrics', bytes: encodeHistograms(this.#series, this.#histograms) });
     if (this.#spans.size > 0)
