@@ -306,21 +306,31 @@ describe('a mistake in', () => {
   ])('%j is told once, with a way out, and the run is written', async (env, said) => {
     const again = `kymo.init({ project: 'p', id: 'second' }).log({ a: 1 });`;
     const ending = await run(`run.log({ loss: 1 }); await run.finish(); ${again}`, { ...LINGER, ...env });
-    expect(ending).toMatchObject({ code: 0, stderr: `kymo: ${said}\n` });
+    expect(ending.code).toBe(0);
+    // A busy machine may make the end wait, which is said too.
+    const told = ending.stderr.split('\n').filter(line => !line.startsWith('kymo: waiting for '));
+    expect(told).toEqual([`kymo: ${said}`, '']);
     expect(readdirSync(join(project.path, 'runs')).sort()).toEqual(['r', 'second']);
   });
 });
 
 it('a file in place of runs/ is named while the end waits for it', async () => {
   writeFileSync(join(project.path, 'runs'), '');
-  const ending = await run('run.log({ loss: 1 });', {
-    KYMO_COLLECTOR_LINGER_MS: '0',
-    KYMO_EXPORTERS: 'jsonl',
-    KYMO_EXIT_TIMEOUT_MS: '2500',
+  const env = { KYMO_COLLECTOR_LINGER_MS: '0', KYMO_EXPORTERS: 'jsonl', KYMO_EXIT_TIMEOUT_MS: '30000' };
+  const script = "const run = kymo.init({ project: 'p', id: 'r' }); run.log({ loss: 1 });";
+  const trainer = train(project.path, script, env);
+  const reason = `jsonl: start: ${project.path}/runs: is not a folder; name another one in the jsonl exporter's directory`;
+  let stderr = '';
+  await new Promise<void>((resolve, reject) => {
+    trainer.child.stderr!.on('data', chunk => {
+      stderr += chunk;
+      if (/waiting for the collector to write the files \(\d+ s\): .*\n/.test(stderr)) resolve();
+    });
+    trainer.child.on('close', () => reject(new Error(`it ended without having said it: ${stderr}`)));
   });
-  expect(ending.stderr.split('\n')[0]).toBe(
-    `kymo: waiting for the collector to write the files (2 s): jsonl: start: ${project.path}/runs: is not a folder; name another one in the jsonl exporter's directory`,
-  );
+  trainer.child.kill('SIGKILL');
+  await trainer.ended;
+  expect(stderr).toContain(reason);
 });
 
 describe.each([{ KYMO_MODE: 'disabled' }, { OTEL_SDK_DISABLED: 'true' }])('%j', off => {
