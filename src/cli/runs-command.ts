@@ -1,14 +1,17 @@
 // `kymo runs`: the runs of a folder as a table, the newest first.
+import { printable } from '../semconv/printable.ts';
 import { shortDuration, shortNumber } from './amounts.ts';
 import { type Command, EXIT_OK, readArguments, UsageError } from './command.ts';
 import { checkKey, comparison, keyOf, metricOf, parseCondition } from './run-filter.ts';
 import type { RunEntry } from './run-folder.ts';
 import { listRuns, runsDirectory, tellStrangers } from './run-list.ts';
-import { type Cell, layOut, type Style, wantsColour } from './terminal.ts';
+import { type Cell, cut, layOut, type Style, wantsColour } from './terminal.ts';
 
 /** Metrics in the last column where none are asked for. */
 const SHOWN_METRICS = 4;
-const MAX_NAME_COLUMNS = 40;
+const MAX_NAME_COLUMNS = 60;
+/** Ids are for copying, so they are whole unless they are absurd: one must not push the table off the screen. */
+const MAX_ID_COLUMNS = 100;
 const STATE_STYLES: Readonly<Record<string, Style>> = {
   running: 'cyan',
   starting: 'cyan',
@@ -85,8 +88,8 @@ function tableOf(runs: readonly RunEntry[], metrics: readonly string[]): Cell[][
   return [
     head.map((text, i) => ({ text, style: 'bold' as const, ...(isNumeric(i, metrics) && RIGHT) })),
     ...runs.map(run => [
-      { text: shortened(run.name) },
-      { text: run.name === run.id ? '' : run.id, style: 'dim' as const },
+      { text: cut(printable(run.name), MAX_NAME_COLUMNS) },
+      { text: run.name === run.id ? '' : cut(printable(run.id), MAX_ID_COLUMNS), style: 'dim' as const },
       stateCell(run),
       { text: String(run.attempts), ...RIGHT },
       { text: run.steps === undefined ? '-' : shortNumber(run.steps.last), ...RIGHT },
@@ -112,11 +115,6 @@ function lastCells(run: RunEntry, metrics: readonly string[]): Cell[] {
   const more = run.metrics.size - shown.length;
   const texts = shown.map(([name, { last }]) => `${name}=${shortNumber(last)}`);
   return [{ text: texts.join(' ') + (more > 0 ? ` +${more}` : '') }];
-}
-
-/** Ids are often names too; they are shown whole, names of people's own making up to a width. */
-function shortened(name: string): string {
-  return name.length <= MAX_NAME_COLUMNS ? name : `${[...name].slice(0, MAX_NAME_COLUMNS - 1).join('')}…`;
 }
 
 function isText(key: string): boolean {

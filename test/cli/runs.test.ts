@@ -129,6 +129,12 @@ describe('kymo runs', () => {
     await expect(mistake).rejects.toThrow(said);
   });
 
+  it('looks where KYMO_CONFIG has the runs', async () => {
+    fs.writeFileSync(path.join(folder, 'mine.yaml'), 'exporters: {jsonl/x: {directory: elsewhere-still}}\n');
+    const { stderr } = await runKymo(['runs'], folder, { KYMO_CONFIG: 'mine.yaml' });
+    expect(stderr).toContain(`no folder ${folder}/elsewhere-still;`);
+  });
+
   it('says where nothing is', async () => {
     const { code, stderr } = await kymo('runs', 'nowhere');
     expect({ code, stderr }).toEqual({
