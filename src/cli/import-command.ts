@@ -102,7 +102,7 @@ async function importOne(
 ): Promise<void> {
   const { id } = source.run;
   const file = new ProgressFile(paths(project).root, source.path, id, destination.name);
-  file.lock();
+  await file.lock();
   try {
     const known = file.read();
     const folder = join(await runsDirectory(undefined, project), escapeRunId(id));
@@ -127,7 +127,7 @@ async function importOne(
     if (destination.isLocal)
       print(written ? `written to ${folder}` : `accepted; ${folder} is still being written`);
   } finally {
-    file.unlock();
+    await file.unlock();
   }
 }
 

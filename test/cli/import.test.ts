@@ -63,12 +63,12 @@ class Receiver {
 
 async function importAll(source: Source, receiver: Receiver, pieceBytes?: number) {
   const file = new ProgressFile(path.join(folder, 'state'), source.path, source.run.id, 'there');
-  file.lock();
+  await file.lock();
   try {
     const progress = file.read() ?? newProgress(source.path, source.run.id, 'there', baseSeconds(source));
     return await importRun(source, progress, file, receiver.deliver, () => undefined, pieceBytes);
   } finally {
-    file.unlock();
+    await file.unlock();
   }
 }
 
@@ -221,6 +221,17 @@ describe('an import of vibe-rl', () => {
     const lines = rows((await receiver.files('r')).metrics);
     expect(lines).toHaveLength(3);
     expect(Object.assign({}, ...lines)).toEqual({ step: 4, time: 1, ...Object.fromEntries(values) });
+  });
+
+  it('is done by one process at a time', async () => {
+    const file = () => new ProgressFile(path.join(folder, 'state'), 'a source', 'a run', 'there');
+    const first = file();
+    await first.lock();
+    await expect(file().lock()).rejects.toThrow('another process is importing a source as a run already');
+    await first.unlock();
+    const second = file();
+    await second.lock();
+    await second.unlock();
   });
 
   it('refuses to go on in a file that was changed where it was interrupted', async () => {

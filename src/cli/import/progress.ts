@@ -1,9 +1,12 @@
 // How far an import has come, durably: so that one that was interrupted goes on, and sends nothing twice.
 import { createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
+import { bindLocalEndpoint, localEndpoint } from '../../collector/local-endpoint.ts';
 import { confinedReplaceSync, syncFolder } from '../../collector/runs/confined.ts';
 import type { Signal } from '../../otlp/model.ts';
+import { collectorKey } from '../../semconv/local.ts';
 import { type Carry, newCarry, type Skipped } from './lines.ts';
 
 const FORMAT = 1;
@@ -44,10 +47,14 @@ export interface Progress {
 export class ProgressFile {
   readonly #folder: string;
   readonly #name: string;
-  #lock: number | undefined;
+  readonly #source: string;
+  readonly #run: string;
+  #lock: net.Server | undefined;
 
   /** @param root the machine's part of `.kymo` */
   constructor(root: string, source: string, run: string, target: string) {
+    this.#source = source;
+    this.#run = run;
     this.#folder = join(root, FOLDER);
     const hash = createHash('sha256')
       .update(JSON.stringify([source, run, target]))
@@ -59,30 +66,21 @@ export class ProgressFile {
     return join(this.#folder, this.#name);
   }
 
-  /** Takes the import for this process. Throws when another one is at it. */
-  lock(): void {
+  /** Takes the import for this process, until it ends in whatever way. Throws when another one is at it. */
+  async lock(): Promise<void> {
     fs.mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const path = `${this.path}.lock`;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        this.#lock = fs.openSync(path, 'wx', 0o600);
-        fs.writeSync(this.#lock, String(process.pid));
-        return;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const owner = Number(readText(path));
-        if (attempt > 0 || (owner > 0 && lives(owner)))
-          throw new Error(`process ${owner} is importing this already; if it is not, remove ${path}`);
-        fs.rmSync(path, { force: true });
-      }
-    }
+    const server = net.createServer(socket => socket.destroy());
+    const taken = await bindLocalEndpoint(server, localEndpoint(`import-${collectorKey(this.path)}`));
+    if (taken === 'taken')
+      throw new Error(`another process is importing ${this.#source} as ${this.#run} already`);
+    server.unref();
+    this.#lock = server;
   }
 
-  unlock(): void {
-    if (this.#lock === undefined) return;
-    fs.closeSync(this.#lock);
+  async unlock(): Promise<void> {
+    const server = this.#lock;
     this.#lock = undefined;
-    fs.rmSync(`${this.path}.lock`, { force: true });
+    if (server !== undefined) await new Promise<void>(resolve => server.close(() => resolve()));
   }
 
   read(): Progress | undefined {
@@ -134,14 +132,5 @@ function readText(path: string): string | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
