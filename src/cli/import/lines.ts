@@ -35,7 +35,7 @@ export interface Skipped {
   others: number;
 }
 
-const KYMO_KEYS: ReadonlySet<string> = new Set([
+const LINE_KEYS: ReadonlySet<string> = new Set([
   'step',
   'time',
   'mode',
@@ -99,7 +99,7 @@ function addRow(line: Attributes, context: LineContext): void {
   if ('superseded' in line) return;
   const isKymo = typeof line.time === 'number';
   const origin = originOf(line, context);
-  const known = isKymo ? KYMO_KEYS : VIBE_KEYS;
+  const known = isKymo ? LINE_KEYS : VIBE_KEYS;
   const step = numeric(line.step) ?? carry.row;
   // As a logger counts on: from the last step, wherever it was.
   if (Number.isFinite(Number(step))) carry.row = Math.floor(Number(step)) + 1;
