@@ -123,7 +123,7 @@ async function listComponents(args: readonly string[]): Promise<number> {
   const text = stringify({
     buildinfo: { command: 'kymo', description: 'Kymo collector', version: packageVersion() },
     receivers: COMPONENTS.receivers.map(describe),
-    processors: [],
+    processors: COMPONENTS.processors.map(describe),
     exporters: COMPONENTS.exporters.map(describe),
     connectors: [],
     extensions: [

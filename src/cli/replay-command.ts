@@ -8,6 +8,7 @@ import { loadConfig } from '../collector/config/load.ts';
 import { didYouMean, formatProblem } from '../collector/config/problem.ts';
 import { loadEmbeddedConfig } from '../collector/embedded.ts';
 import { createExporter, exporterContext } from '../collector/exporter-runners.ts';
+import { Feed } from '../collector/feed/feed.ts';
 import { replay } from '../collector/feed/replay.ts';
 import { openJournalReader } from '../collector/journal/reader.ts';
 import { createLogger } from '../collector/telemetry/logger.ts';
@@ -74,20 +75,17 @@ of their own, so that a collector which is running is not disturbed; exporters t
     const scratch = mkdtempSync(join(tmpdir(), 'kymo-replay-'));
     const source = await openJournalReader(journal);
     try {
-      const registry = createRegistry();
-      const context = exporterContext(
-        {
-          journal: { directory: scratch },
-          baseDirectory: process.cwd(),
-          logger: createLogger({ level: 'warn' }),
-          registry,
-        },
-        exporter.id,
-        'replay',
-      );
+      const around = {
+        baseDirectory: process.cwd(),
+        logger: createLogger({ level: 'warn' }),
+        registry: createRegistry(),
+      };
+      const feed = new Feed(source);
+      const context = exporterContext({ ...around, journal: { directory: scratch } }, exporter.id, 'replay');
       const report = await replay({
         source,
-        exporter: createExporter({ ...exporter, settings }, context),
+        feed,
+        exporter: createExporter({ ...exporter, settings }, context, { ...around, resolver: feed.resolver }),
         runIds: new Set(values.run),
       });
       const { metrics, logs, traces } = report.items;

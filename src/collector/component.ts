@@ -8,6 +8,7 @@ import type {
   Signal,
   SpanRecord,
 } from '../otlp/model.ts';
+import type { Resolver } from './runs/resolve.ts';
 import type { ResolvedSeries, Run } from './runs/run.ts';
 
 /**
@@ -16,7 +17,10 @@ import type { ResolvedSeries, Run } from './runs/run.ts';
  */
 export type Position = number;
 
-/** One journaled request, decoded once and read by every exporter. Nothing in it may be changed. */
+/**
+ * One journaled request, decoded once and read by every exporter. Nothing in it may be changed. Behind a processor a batch may
+ * hold items of other kinds than its signal's: points of the `aggregate` processor travel in the batch that completed them.
+ */
 export interface Batch {
   readonly position: Position;
   readonly next: Position;
@@ -133,6 +137,59 @@ export interface ExporterType<S extends z.ZodType = z.ZodType> {
   create(context: ExporterContext, config: z.infer<S>): Exporter;
 }
 
+/**
+ * A step between the journal and one exporter, listed in pipelines. Each exporter behind it has an instance of its own, which
+ * sees the batches of all pipelines that name both, in journal order.
+ *
+ * A pure function of the batches it was given and of its state: after a crash a new instance is started with the state of the
+ * exporter's last commit, gets the same batches again, and must make the same of them. So no clock, no randomness, no I/O.
+ */
+export interface Processor {
+  /** Undefined at the first start. A processor without state needs neither this nor `commit`. */
+  start?(committed: CommittedState): void;
+  /** The batch as the next one is to see it (itself where nothing changes); undefined when nothing of it is left. */
+  process(batch: Batch): Batch | undefined;
+  /** The state of this moment. It is kept in the exporter's cursor: small, and JSON. */
+  commit?(): CommittedState;
+}
+
+export interface ProcessorContext extends ComponentContext {
+  /** Id of the exporter that this instance works for. */
+  readonly exporter: string;
+  /** For what a processor changes or makes: which run it belongs to and what sinks call it. */
+  readonly resolver: Resolver;
+}
+
+/** What a processor does to what passes: `none`; `keeps`, when it changes or adds, but leaves nothing out; `drops`. */
+export type Effect = 'none' | 'keeps' | 'drops';
+
+/** What a processor's settings are checked against beside their schema. */
+export interface ProcessorSurroundings {
+  /** All exporters of the configuration. */
+  readonly exporters: readonly string[];
+  /** Those behind this processor. */
+  readonly behind: readonly string[];
+}
+
+export interface ProcessorType<S extends z.ZodType = z.ZodType> {
+  readonly kind: 'processor';
+  readonly type: string;
+  readonly aliases?: readonly string[];
+  readonly signals: readonly Signal[];
+  readonly stability: Stability;
+  readonly config: S;
+  /** Must stand in pipelines of all its signals for each exporter behind it, or it would miss what it needs. */
+  readonly needsAllSignals?: true;
+  /** `none` lets forwarders stand behind it; behind one that `drops`, jsonl is not the canonical record of a run. */
+  effect(config: z.infer<S>): Effect;
+  /** What is wrong with the settings in this configuration; `path` leads from the settings to the value. */
+  check?(
+    config: z.infer<S>,
+    surroundings: ProcessorSurroundings,
+  ): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
+  create(context: ProcessorContext, config: z.infer<S>): Processor;
+}
+
 /** A request on its way to the journal: protobuf, checked, within limits. */
 export interface IngestRequest {
   readonly signal: Signal;
@@ -202,4 +259,4 @@ export interface ExtensionType<S extends z.ZodType = z.ZodType> {
   create(context: ExtensionContext, config: z.infer<S>): Extension;
 }
 
-export type ComponentType = ExporterType | ReceiverType | ExtensionType;
+export type ComponentType = ExporterType | ProcessorType | ReceiverType | ExtensionType;

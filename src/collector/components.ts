@@ -7,11 +7,13 @@ import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
 import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
 import { tensorboardExporter } from './exporters/tensorboard/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
+import { batchProcessor } from './processors/batch/index.ts';
 import { localReceiver } from './receivers/local/index.ts';
 import { otlpReceiver } from './receivers/otlp/index.ts';
 
 export const COMPONENTS: Components = {
   receivers: [otlpReceiver, localReceiver],
+  processors: [batchProcessor],
   exporters: [
     jsonlExporter,
     tensorboardExporter,

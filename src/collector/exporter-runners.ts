@@ -7,10 +7,12 @@ import type { Exporter, ExporterContext } from './component.ts';
 import type { ConfiguredExporter } from './config/config.ts';
 import { CursorStore, exporterFolder } from './feed/cursor-store.ts';
 import type { Feed } from './feed/feed.ts';
+import { processedExporter } from './feed/processed.ts';
 import { Quarantine } from './feed/quarantine.ts';
 import { ExporterRunner } from './feed/runner.ts';
 import { scopedExporter } from './feed/scoped.ts';
 import type { Journal } from './journal/journal.ts';
+import type { Resolver } from './runs/resolve.ts';
 import type { RootLogger } from './telemetry/logger.ts';
 import type { Registry } from './telemetry/metrics.ts';
 
@@ -37,18 +39,20 @@ const MAX_WRITER_HOST_CHARACTERS = 15;
 
 export function makeRunners(options: RunnersOptions): RunningExporter[] {
   const { exporters, journal } = options;
-  // Without a canonical record nothing could be rebuilt: then the journal waits for everybody. One with a route lacks the rest.
-  const isRecord = ({ type, scopes }: ConfiguredExporter) =>
-    type.type === CANONICAL_TYPE && scopes === undefined;
+  // Without a canonical record nothing could be rebuilt: then the journal waits for everybody. One with a route lacks the
+  // rest, as one behind a processor that drops does.
+  const isRecord = (exporter: ConfiguredExporter) =>
+    exporter.type.type === CANONICAL_TYPE && exporter.scopes === undefined && getsEverything(exporter);
   const hasRecord = exporters.some(isRecord);
   return exporters.map(exporter => {
     const { id, type, takes } = exporter;
     const context = exporterContext(options, id, writerId(journal.id));
+    const processing = { ...options, resolver: options.feed.resolver };
     return {
       id,
       type: type.type,
       local: type.local,
-      runner: makeRunner(options, id, () => createExporter(exporter, context), {
+      runner: makeRunner(options, id, () => createExporter(exporter, context, processing), {
         signals: [...takes],
         canonical: !hasRecord || isRecord(exporter),
       }),
@@ -56,15 +60,39 @@ export function makeRunners(options: RunnersOptions): RunningExporter[] {
   });
 }
 
-/** An instance of a configured exporter, behind its route. */
+/** What processors are created with beside their settings. */
+export type Processing = Pick<RunnersOptions, 'baseDirectory' | 'logger' | 'registry'> & {
+  readonly resolver: Resolver;
+};
+
+/** An instance of a configured exporter, behind its processors and its route. */
 export function createExporter(
-  { type, settings, scopes }: Pick<ConfiguredExporter, 'type' | 'settings' | 'scopes'>,
+  { id, type, settings, scopes, processors }: Omit<ConfiguredExporter, 'takes'>,
   context: ExporterContext,
+  { baseDirectory, logger, registry, resolver }: Processing,
 ): Exporter {
   // Somebody may have removed it since the last start.
   mkdirSync(context.stateDirectory, { recursive: true });
   const exporter = type.create(context, settings);
-  return scopes === undefined ? exporter : scopedExporter(exporter, scopes);
+  const routed = scopes === undefined ? exporter : scopedExporter(exporter, scopes);
+  return processedExporter(routed, processors, processor =>
+    processor.type.create(
+      {
+        id: processor.id,
+        exporter: id,
+        logger: logger.with({ component: `processors::${processor.id}`, exporter: id }),
+        instruments: registry.instruments({ processor: processor.id, exporter: id }),
+        baseDirectory,
+        resolver,
+      },
+      processor.settings,
+    ),
+  );
+}
+
+/** No processor before it leaves anything out. */
+function getsEverything({ processors }: ConfiguredExporter): boolean {
+  return [...processors.values()].flat().every(({ type, settings }) => type.effect(settings) !== 'drops');
 }
 
 /** A runner for anything that reads the journal under a cursor of its own. */

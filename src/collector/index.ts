@@ -3,6 +3,7 @@ export type { Signal } from '../otlp/model.ts';
 export type {
   Batch,
   CommittedState,
+  Effect,
   Exporter,
   ExporterContext,
   ExporterType,
@@ -14,6 +15,10 @@ export type {
   Instruments,
   Logger,
   Position,
+  Processor,
+  ProcessorContext,
+  ProcessorSurroundings,
+  ProcessorType,
   Receiver,
   ReceiverContext,
   ReceiverType,

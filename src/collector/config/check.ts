@@ -1,8 +1,16 @@
 // Checks a merged configuration as a whole: sections, ids, types, settings, pipelines and the references between them.
 import { SIGNALS } from '../../otlp/model.ts';
-import type { ComponentType, ExporterType, ExtensionType, ReceiverType } from '../component.ts';
+import type {
+  ComponentType,
+  ExporterType,
+  ExtensionType,
+  ProcessorType,
+  ReceiverType,
+} from '../component.ts';
+import { Chains } from './chains.ts';
 import type { CollectorConfig, Components, Configured, Pipeline } from './config.ts';
 import { COMMON_KEYS, type CommonSettings, commonSettings, NO_COMMON_SETTINGS } from './exporter-settings.ts';
+import { configured, type Found, type Reference } from './found.ts';
 import { type ComponentId, parseId } from './ids.ts';
 import { JOURNAL_TYPE, type JournalSettings, journalSchema } from './journal-settings.ts';
 import { didYouMean, type Place, type Problem } from './problem.ts';
@@ -13,15 +21,6 @@ import { type ConfigNode, describeKind, type Entry, type MapNode } from './tree.
 const SECTIONS = ['receivers', 'processors', 'exporters', 'connectors', 'extensions', 'service'] as const;
 const SERVICE_KEYS = ['extensions', 'pipelines', 'telemetry'] as const;
 const PIPELINE_KEYS = ['receivers', 'processors', 'exporters'] as const;
-
-/** A component as its section has it, whether or not its settings are valid: references to it are. */
-interface Found<T> {
-  readonly id: string;
-  readonly type: T | undefined;
-  readonly settings: unknown;
-  readonly place: Place;
-  readonly scopes: readonly string[] | undefined;
-}
 
 export interface CheckedConfig {
   readonly config: CollectorConfig | undefined;
@@ -70,7 +69,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
       const type = builtIn ?? module?.type;
       if (type === undefined && module !== undefined) {
         // What is wrong with the module has been told.
-        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, scopes });
+        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, node: value, scopes });
         continue;
       }
       if (type === undefined) {
@@ -80,7 +79,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
           key,
           `unknown type: "${id.type}" for id: "${id.id}" (valid values: [${valid.join(' ')}])${didYouMean(id.type, valid)}`,
         );
-        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, scopes });
+        found.set(id.id, { id: id.id, type, settings: undefined, place: keyPlace, node: value, scopes });
         continue;
       }
       if (builtIn !== undefined && type.type !== id.type) {
@@ -90,7 +89,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
       const checked = checkSchema(type.config, own, path, keyPlace, known);
       if (!checked.ok) problems.push(...checked.problems);
       const settings = checked.ok ? checked.value : undefined;
-      found.set(id.id, { id: id.id, type, settings, place: keyPlace, scopes });
+      found.set(id.id, { id: id.id, type, settings, place: keyPlace, node: value, scopes });
     }
     return found;
   };
@@ -99,7 +98,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
   const exporters = section<ExporterType>('exporters', components.exporters, (id, value, path, type) =>
     commonSettings(id, value, path, type, directory),
   );
-  section('processors', []);
+  const processors = section<ProcessorType>('processors', components.processors);
   section('connectors', []);
   const extensions = section<ExtensionType>('extensions', [JOURNAL, ...components.extensions]);
   if (receivers.size === 0)
@@ -130,6 +129,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
   const journal = oneJournal([...extensions.values()], complain);
 
   const pipelines: Pipeline[] = [];
+  const chains = new Chains();
   const pipelinesEntry = serviceEntries.get('pipelines');
   const pipelineEntries =
     pipelinesEntry === undefined
@@ -151,7 +151,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
     const entries = asEntries(value, path, complain);
     unknownKeys(entries, PIPELINE_KEYS, path, complain);
     const from = references(entries.get('receivers')?.value, path, 'receiver', receivers, complain);
-    references(entries.get('processors')?.value, path, 'processor', new Map(), complain);
+    const through = references(entries.get('processors')?.value, path, 'processor', processors, complain);
     const to = references(entries.get('exporters')?.value, path, 'exporter', exporters, complain);
     if (from.length === 0 && isEmptyList(entries.get('receivers'))) {
       complain(keyPlace, path, 'must have at least one receiver');
@@ -160,30 +160,36 @@ export function check(root: ConfigNode, components: Components, directory: strin
       complain(keyPlace, path, 'must have at least one exporter');
     }
     if (signal === undefined) continue;
-    for (const { found, place } of [...from, ...to]) {
+    for (const { found, place } of [...from, ...through, ...to]) {
       const takes = found.type?.signals;
       if (takes !== undefined && !takes.includes(signal)) {
         complain(place, path, `"${found.id}" does not support ${signal} (it supports ${takes.join(', ')})`);
       }
     }
+    const place = entries.get('processors')?.keyPlace ?? keyPlace;
+    for (const { found } of to) chains.add(found, signal, id.id, through, place);
     pipelines.push({
       id: id.id,
       signal,
       receivers: from.map(({ found }) => found.id),
+      processors: through.map(({ found }) => found.id),
       exporters: to.map(({ found }) => found.id),
     });
   }
   if (pipelineEntries.size === 0) {
     complain(pipelinesEntry?.keyPlace ?? service?.keyPlace, '', 'service must have at least one pipeline');
   }
+  problems.push(...chains.problems([...exporters.keys()]));
   warnOfSharedReceivers(pipelines, pipelinesEntry?.keyPlace ?? root.place, warn);
 
   if (problems.length > 0) return { config: undefined, problems, warnings };
   const config: CollectorConfig = {
     receivers: inUse(receivers, pipelines, 'receivers'),
+    processors: inUse(processors, pipelines, 'processors'),
     exporters: inUse(exporters, pipelines, 'exporters').map(exporter => ({
       ...exporter,
       scopes: exporters.get(exporter.id)?.scopes,
+      processors: chains.of(exporter.id),
       takes: new Set(pipelines.filter(one => one.exporters.includes(exporter.id)).map(one => one.signal)),
     })),
     extensions: used.flatMap(({ found }) => (found.type === JOURNAL ? [] : [configured(found)])),
@@ -223,14 +229,14 @@ function references<T>(
   kind: 'receiver' | 'processor' | 'exporter' | 'extension',
   configured: ReadonlyMap<string, Found<T>>,
   complain: Complain,
-): { readonly found: Found<T>; readonly place: Place }[] {
+): Reference<T>[] {
   if (node === undefined || (node.kind === 'scalar' && node.value === null)) return [];
   if (node.kind !== 'list') {
     complain(node.place, path, `${kind}s: expected list, got ${describeKind(node)}`);
     return [];
   }
   const seen = new Set<string>();
-  const result: { found: Found<T>; place: Place }[] = [];
+  const result: Reference<T>[] = [];
   for (const item of node.items) {
     if (item.kind !== 'scalar' || typeof item.value !== 'string') {
       complain(item.place, path, `${kind}s: expected the id of a ${kind}, got ${describeKind(item)}`);
@@ -284,15 +290,10 @@ function warnOfSharedReceivers(
 function inUse<T>(
   found: ReadonlyMap<string, Found<T>>,
   pipelines: readonly Pipeline[],
-  side: 'receivers' | 'exporters',
+  side: 'receivers' | 'processors' | 'exporters',
 ): Configured<T>[] {
   const ids = new Set(pipelines.flatMap(pipeline => pipeline[side]));
   return [...found.values()].filter(one => ids.has(one.id)).map(configured);
-}
-
-function configured<T>({ id, type, settings }: Found<T>): Configured<T> {
-  if (type === undefined) throw new Error(`${id} has no type`);
-  return { id, type, settings };
 }
 
 function asEntries(node: ConfigNode, path: string, complain: Complain): MapNode['entries'] {

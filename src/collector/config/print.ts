@@ -19,6 +19,11 @@ function redacted(node: ConfigNode, path: readonly string[]): unknown {
     return plain;
   }
   if (node.value === null) return null;
-  if (isSecretPath(path.slice(SETTINGS_DEPTH))) return REDACTED;
+  if (isSecretPath(path.slice(SETTINGS_DEPTH)) && !namesAnAttribute(path)) return REDACTED;
   return typeof node.value === 'string' ? withoutCredentials(node.value) : node.value;
+}
+
+/** `key` of an action of the resource and attributes processors. */
+function namesAnAttribute(path: readonly string[]): boolean {
+  return path[0] === 'processors' && path.at(-1) === 'key';
 }

@@ -24,7 +24,8 @@ export interface FeedReader {
 
 export class Feed {
   readonly source: JournalSource;
-  readonly #resolver: Resolver;
+  /** For what processors change or make, so that equal runs are one object there too. */
+  readonly resolver: Resolver;
   readonly #maxBytes: number;
   /** By position, oldest insertion first. */
   readonly #held = new Map<Position, FeedBatch>();
@@ -35,7 +36,7 @@ export class Feed {
 
   constructor(source: JournalSource, options: FeedOptions = {}) {
     this.source = source;
-    this.#resolver = options.resolver ?? createResolver();
+    this.resolver = options.resolver ?? createResolver();
     this.#maxBytes = options.maxBytes ?? DEFAULT_FEED_BYTES;
   }
 
@@ -81,7 +82,7 @@ export class Feed {
     let first: FeedBatch | undefined;
     for (const record of read.records) {
       const known = this.#held.get(record.position);
-      const batch = known ?? new FeedBatch(record, this.#resolver);
+      const batch = known ?? new FeedBatch(record, this.resolver);
       first ??= batch;
       if (known !== undefined) continue;
       this.#made++;

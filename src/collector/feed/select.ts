@@ -3,6 +3,7 @@ import type { ScalarColumns } from '../../otlp/model.ts';
 import { groupRows } from '../../otlp/rows.ts';
 import type { Batch, ResolvedLog, ScalarBatch } from '../component.ts';
 import type { Run } from '../runs/run.ts';
+import { changedBatch } from './changed-batch.ts';
 
 /** What every item of a batch belongs to. */
 export interface Owner {
@@ -34,21 +35,7 @@ export function partOfBatch(
     batch.logs.length + batch.spans.length + batch.histograms.length + (batch.scalars?.columns.count ?? 0);
   if (taken === 0) return undefined;
   if (taken === all) return { batch, items: taken };
-  const { position } = batch;
-  const selected: Batch = {
-    position,
-    next: batch.next,
-    signal: batch.signal,
-    receivedUnixNano: batch.receivedUnixNano,
-    batchKey: batch.batchKey,
-    get bytes(): Uint8Array {
-      throw new Error(`the request at position ${position} ${selection.noBytes}`);
-    },
-    scalars,
-    histograms,
-    logs,
-    spans,
-  };
+  const selected = changedBatch(batch, { scalars, histograms, logs, spans }, selection.noBytes);
   return { batch: selected, items: taken };
 }
 
@@ -64,7 +51,7 @@ function scalarsOf(scalars: ScalarBatch, has: (owner: Owner) => boolean): Scalar
 }
 
 /** The given points of `columns`, in their order, with the same table of series. */
-function pickPoints(columns: ScalarColumns, points: readonly number[]): ScalarColumns {
+export function pickPoints(columns: ScalarColumns, points: readonly number[]): ScalarColumns {
   const count = points.length;
   const timeUnixNano = new BigUint64Array(count);
   const picked = {

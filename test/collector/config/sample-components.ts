@@ -1,6 +1,12 @@
 // Component types with settings of every kind, for tests of the configuration alone: none of them can be started.
 import { z } from 'zod';
-import type { ExporterType, ExtensionType, ReceiverType } from '../../../src/collector/component.ts';
+import type {
+  Effect,
+  ExporterType,
+  ExtensionType,
+  ProcessorType,
+  ReceiverType,
+} from '../../../src/collector/component.ts';
 import type { Components } from '../../../src/collector/config/config.ts';
 import {
   duration,
@@ -56,6 +62,7 @@ const otlpHttp: ExporterType = {
   signals: ['traces', 'metrics', 'logs'],
   stability: 'beta',
   local: false,
+  forwards: true,
   config: z.strictObject({
     endpoint: httpUrl(),
     timeout: duration().prefault('5s'),
@@ -81,8 +88,39 @@ const healthCheck: ExtensionType = {
   create: never,
 };
 
+const processor = (type: string, effect: Effect, more: Partial<ProcessorType> = {}): ProcessorType => ({
+  kind: 'processor',
+  type,
+  signals: ['traces', 'metrics', 'logs'],
+  stability: 'beta',
+  config: z.strictObject({ size: z.int().default(1), targets: z.array(z.string()).default([]) }),
+  effect: () => effect,
+  create: never,
+  ...more,
+});
+
+/** Works on two signals at once, and names exporters. */
+const sums = processor('sums', 'keeps', {
+  signals: ['metrics', 'logs'],
+  needsAllSignals: true,
+  check: (settings, { exporters, behind }) =>
+    (settings as { targets: string[] }).targets.flatMap((target, i) =>
+      behind.includes(target)
+        ? []
+        : [
+            {
+              path: ['targets', i],
+              message: exporters.includes(target)
+                ? `"${target}" is not behind it`
+                : `no exporter "${target}" is configured`,
+            },
+          ],
+    ),
+});
+
 export const SAMPLE_COMPONENTS: Components = {
   receivers: [otlp],
+  processors: [processor('batch', 'none'), processor('drop', 'drops'), sums],
   exporters: [jsonl, tensorboard, otlpHttp],
   extensions: [healthCheck],
 };
