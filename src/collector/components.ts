@@ -7,13 +7,16 @@ import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
 import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
 import { tensorboardExporter } from './exporters/tensorboard/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
+import { attributesProcessor } from './processors/attributes/index.ts';
 import { batchProcessor } from './processors/batch/index.ts';
+import { filterProcessor } from './processors/filter/index.ts';
+import { resourceProcessor } from './processors/resource/index.ts';
 import { localReceiver } from './receivers/local/index.ts';
 import { otlpReceiver } from './receivers/otlp/index.ts';
 
 export const COMPONENTS: Components = {
   receivers: [otlpReceiver, localReceiver],
-  processors: [batchProcessor],
+  processors: [batchProcessor, resourceProcessor, attributesProcessor, filterProcessor],
   exporters: [
     jsonlExporter,
     tensorboardExporter,

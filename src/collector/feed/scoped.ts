@@ -15,7 +15,7 @@ import { partOfBatch, type Selection } from './select.ts';
 const MAX_KNOWN_SCOPES = 10_000;
 
 /** What a run says about itself belongs to all its scopes: a route without it would have no state, config or step axes. */
-const ABOUT_THE_RUN: ReadonlySet<string> = new Set([
+export const ABOUT_THE_RUN: ReadonlySet<string> = new Set([
   EVENT_RUN_START,
   EVENT_RUN_HEARTBEAT,
   EVENT_RUN_CONFIG,
