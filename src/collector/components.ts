@@ -7,6 +7,7 @@ import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
 import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
 import { tensorboardExporter } from './exporters/tensorboard/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
+import { aggregateProcessor } from './processors/aggregate/index.ts';
 import { attributesProcessor } from './processors/attributes/index.ts';
 import { batchProcessor } from './processors/batch/index.ts';
 import { filterProcessor } from './processors/filter/index.ts';
@@ -16,7 +17,7 @@ import { otlpReceiver } from './receivers/otlp/index.ts';
 
 export const COMPONENTS: Components = {
   receivers: [otlpReceiver, localReceiver],
-  processors: [batchProcessor, resourceProcessor, attributesProcessor, filterProcessor],
+  processors: [batchProcessor, resourceProcessor, attributesProcessor, filterProcessor, aggregateProcessor],
   exporters: [
     jsonlExporter,
     tensorboardExporter,

@@ -56,6 +56,12 @@ export const EVENT_ROLLOUT = 'kymo.rollout';
 export const EVENT_EVALUATION = 'gen_ai.evaluation.result';
 /** How a metric is to be read: step axis and summary of names that match a pattern. */
 export const EVENT_METRIC = 'kymo.metric.definition';
+/** A raw measurement that is aggregated, not drawn: name, value and what goes with it. */
+export const EVENT_RAW = 'kymo.event';
+export const RAW_NAME = 'kymo.event.name';
+export const RAW_VALUE = 'kymo.event.value';
+/** A map. */
+export const RAW_CONTEXT = 'kymo.event.context';
 export const EVENT_EXCEPTION = 'exception';
 export const RUN_STATE = 'kymo.run.state';
 export const RUN_CONFIG = 'kymo.run.config';
