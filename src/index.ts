@@ -86,6 +86,7 @@ export type { MetricDefinition, MetricSummary } from './research/metric-definiti
 export {
   config,
   defineMetric,
+  event,
   finish,
   flush,
   flushSync,
@@ -96,6 +97,7 @@ export {
   scalar,
   summary,
 } from './research/module.ts';
+export type { EventOptions } from './research/raw-event.ts';
 export type { RecordedMap, RecordedValue } from './research/record-map.ts';
 export type { Rollout } from './research/rollout.ts';
 export type { HistogramOptions, LogOptions, Row, ScalarOptions } from './research/row-options.ts';

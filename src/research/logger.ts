@@ -5,8 +5,9 @@ import { currentRun } from './init.ts';
 import { MediaCalls } from './media/calls.ts';
 import { MediaWriter } from './media/writer.ts';
 import type { PlainMap } from './plain.ts';
+import { type EventOptions, recordRawEvent } from './raw-event.ts';
 import { type Rollout, recordRollout } from './rollout.ts';
-import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
+import type { HistogramOptions, LogOptions, Row, Scalar, ScalarOptions } from './row-options.ts';
 import type { RowWriter } from './row-writer.ts';
 import { Run } from './run.ts';
 import {
@@ -138,6 +139,12 @@ export class Logger extends MediaCalls {
   logRollout(rollout: Rollout): void {
     const rows = this.#rows();
     recordRollout(rows, this.#current().complaints, rollout);
+  }
+
+  /** A raw event for aggregation; see `run.event`. */
+  event(name: string, value: Scalar = 1, options: EventOptions = {}): void {
+    const rows = this.#rows();
+    recordRawEvent(rows, this.#current().complaints, name, value, options);
   }
 
   /** A new logger with further fields, of which newer ones win. Scope, level and run stay unless they are given. */

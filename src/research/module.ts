@@ -3,9 +3,10 @@ import type { DeliveryReport } from '../sdk/recorder.ts';
 import { NOTHING } from './disabled.ts';
 import { currentRun, knownRun } from './init.ts';
 import type { MetricDefinition } from './metric-definition.ts';
+import type { EventOptions } from './raw-event.ts';
 import type { RecordedMap } from './record-map.ts';
 import type { Rollout } from './rollout.ts';
-import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
+import type { HistogramOptions, LogOptions, Row, Scalar, ScalarOptions } from './row-options.ts';
 import type { FinishOptions, Run } from './run.ts';
 
 /** The current run: the one started last of those that have not finished. See `init` for what happens when there is none. */
@@ -31,6 +32,11 @@ export function histogram(name: string, values: unknown, options?: HistogramOpti
 /** Writes a rollout to the current run; see `Run.logRollout`. */
 export function logRollout(rollout: Rollout): void {
   currentRun().logRollout(rollout);
+}
+
+/** Writes a raw event of the current run, for aggregation; see `Run.event`. */
+export function event(name: string, value: Scalar = 1, options: EventOptions = {}): void {
+  currentRun().event(name, value, options);
 }
 
 /** Says how metrics of the current run are to be read; see `Run.defineMetric`. */

@@ -13,9 +13,10 @@ import { type Identity, type InitOptions, runResource } from './identity.ts';
 import { MediaCalls } from './media/calls.ts';
 import { MediaWriter } from './media/writer.ts';
 import { type MetricDefinition, MetricDefinitions } from './metric-definition.ts';
+import { type EventOptions, recordRawEvent } from './raw-event.ts';
 import { type RecordedChanges, type RecordedMap, recordedMap } from './record-map.ts';
 import { type Rollout, recordRollout } from './rollout.ts';
-import type { HistogramOptions, LogOptions, Row, ScalarOptions } from './row-options.ts';
+import type { HistogramOptions, LogOptions, Row, Scalar, ScalarOptions } from './row-options.ts';
 import { RowWriter } from './row-writer.ts';
 import { RunEvents, type RunState } from './run-events.ts';
 import { StepCounter } from './steps.ts';
@@ -152,6 +153,16 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
    */
   logRollout(rollout: Rollout): void {
     recordRollout(this.#own, this.complaints, rollout);
+  }
+
+  /**
+   * Writes a raw event, such as the end of an episode or a step that was completed (value 1). It draws no curve by itself: the
+   * collector's `aggregate` processor makes means, sums, rates and others of events. The step counter does not move.
+   *
+   * A value that is no number and a bad step are dropped, counted and printed once. Throws a TypeError for the wrong shape.
+   */
+  event(name: string, value: Scalar = 1, options: EventOptions = {}): void {
+    recordRawEvent(this.#own, this.complaints, name, value, options);
   }
 
   /**

@@ -25,7 +25,12 @@ describe('a configuration that is shipped', () => {
 });
 
 describe('every component', () => {
-  const all = [...COMPONENTS.receivers, ...COMPONENTS.exporters, ...COMPONENTS.extensions];
+  const all = [
+    ...COMPONENTS.receivers,
+    ...COMPONENTS.processors,
+    ...COMPONENTS.exporters,
+    ...COMPONENTS.extensions,
+  ];
   const nowhere = { source: 'x', line: 1, column: 1 };
 
   it('has an id of its own', () => {

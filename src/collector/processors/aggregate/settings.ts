@@ -119,7 +119,7 @@ export function checkTargets(settings: AggregateSettings, { exporters, behind }:
       if (behind.includes(target)) return [];
       const message = exporters.includes(target)
         ? `exporter "${target}" is in no pipeline with this processor: put it into one, or take it from the list`
-        : `no exporter "${target}" is configured${didYouMean(target, exporters)}: configure it, or take it from the list (behind this processor are ${behind.join(', ')})`;
+        : `no exporter "${target}" is configured${didYouMean(target, exporters)}: configure it, or take it from the list (behind this processor ${behind.length === 1 ? 'is' : 'are'} ${behind.join(', ')})`;
       return [{ path: ['metrics', i, 'log_to', j], message }];
     }),
   );
