@@ -36,6 +36,7 @@ export function afterFinish(recorder: Recorder, complaints: Complaints, runId: s
       return false;
     },
     request: (_signal, _bytes, count) => lost(count),
+    watchSystem: () => undefined,
     drop: (reason, count) => recorder.drop(reason, count),
     now: () => recorder.now(),
     flush: (options): Promise<DeliveryReport> => recorder.flush(options),

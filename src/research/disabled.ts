@@ -82,6 +82,7 @@ function nullRecorder(): Recorder {
     recordLast: () => undefined,
     media: () => true,
     request: () => undefined,
+    watchSystem: () => undefined,
     drop: () => undefined,
     now: () => BigInt(Date.now()) * 1_000_000n,
     flush: () => Promise.resolve(NOTHING),

@@ -2,7 +2,7 @@
 import type { Attributes } from '../otlp/model.ts';
 import type { DeliveryReport, ResourceId, ScopeId } from '../sdk/recorder.ts';
 import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
-import { GLOBAL_SCOPE, SCOPE } from '../semconv/names.ts';
+import { GLOBAL_SCOPE, SCOPE, SYSTEM_LOGGER, SYSTEM_SCOPE } from '../semconv/names.ts';
 import { afterFinish } from './after-finish.ts';
 import { checkOptions, wrongType } from './checks.ts';
 import { Complaints } from './complaints.ts';
@@ -74,6 +74,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   readonly #definitions = new MetricDefinitions();
   readonly #origin: EventOrigin;
   #heartbeat: NodeJS.Timeout | undefined;
+  #systemScope: ScopeId | undefined;
   #changesAsked = false;
   #media: MediaWriter | undefined;
   #ended = false;
@@ -113,6 +114,10 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     this.#recordChanges();
     if (!this.enabled) return;
     exportRun(identity);
+    this.#systemScope = recorder.defineScope(this.resource, SYSTEM_LOGGER, runtime.version, {
+      [SCOPE]: SYSTEM_SCOPE,
+    });
+    recorder.watchSystem(this.#systemScope, true);
     this.#heartbeat = setInterval(() => this.#events.heartbeat(), HEARTBEAT_MS);
     this.#heartbeat.unref();
   }
@@ -331,6 +336,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     if (error !== undefined && error !== null) this.#events.fatal(error);
     this.#events.finish(state, exitCode, error);
     this.#ended = true;
+    if (this.#systemScope !== undefined) this.#runtime.recorder.watchSystem(this.#systemScope, false);
     if (this.enabled) {
       hub.runs--;
       if (hub.listening) this.#origin.publish(origin => runEvent(origin, state, exitCode, error));

@@ -4,7 +4,7 @@ import { encodeHistograms, type HistogramPointInput } from '../otlp/encode-histo
 import { encodeAttributes } from '../otlp/encode-records.ts';
 import { encodeLogsRequest, encodeTracesRequest, type RecordGroup } from '../otlp/encode-requests.ts';
 import { type EncodedSeries, encodeScalars, SPAN_ENTRY_BYTES } from '../otlp/encode-scalars.ts';
-import { SIGNALS, type Signal } from '../otlp/model.ts';
+import { type Attributes, SIGNALS, type Signal } from '../otlp/model.ts';
 import { STEP, STEP_METRIC } from '../semconv/names.ts';
 import { decodeHistogramBlob } from './histogram-blob.ts';
 import * as layout from './layout.ts';
@@ -43,8 +43,8 @@ export class Batcher implements RecordSink {
   private readonly baseUnixNano: bigint;
   private readonly stepAs: 'exemplar' | 'attribute';
   private readonly emit: (batch: FinishedBatch) => void;
-  /** Media, and what waits for them: other blobs than these are the batcher's own business. */
-  private readonly media: (kind: number, scope: number, bytes: Uint8Array) => void;
+  /** Media, what waits for them, and runs to be watched: other blobs than these are the batcher's own business. */
+  private readonly media: (kind: number, scope: number, bytes: Uint8Array, items: number) => void;
 
   private readonly resources: Uint8Array[] = [];
   private readonly scopes: Scope[] = [];
@@ -90,7 +90,7 @@ export class Batcher implements RecordSink {
     baseUnixNano: bigint,
     stepAs: 'exemplar' | 'attribute',
     emit: (batch: FinishedBatch) => void,
-    media: (kind: number, scope: number, bytes: Uint8Array) => void,
+    media: (kind: number, scope: number, bytes: Uint8Array, items: number) => void,
   ) {
     this.baseUnixNano = baseUnixNano;
     this.stepAs = stepAs;
@@ -175,7 +175,8 @@ export class Batcher implements RecordSink {
         return;
       case layout.MEDIA:
       case layout.LOG_AFTER_MEDIA:
-        this.media(kind, argument, bytes);
+      case layout.WATCH:
+        this.media(kind, argument, bytes, items);
         return;
       case layout.HISTOGRAM:
         this.addHistogram(argument, bytes);
@@ -324,6 +325,37 @@ export class Batcher implements RecordSink {
   /** A log record that was made here. `items` is what it counts for. */
   log(scope: number, bytes: Uint8Array, items: number): void {
     this.addRecord(this.logs, 'logs', scope, bytes, items);
+  }
+
+  /** Gauge points that were measured here, as a request of their own. Ours, so they are not counted as items. */
+  gauges(
+    scope: number,
+    points: readonly { readonly name: string; readonly value: number; readonly attributes?: Attributes }[],
+  ): void {
+    const known = this.scopes[scope];
+    if (known === undefined || points.length === 0) return;
+    const time = unixNow();
+    const table = points.map(
+      ({ name, attributes }): EncodedSeries => ({
+        resourceBytes: this.resources[known.resource] ?? EMPTY,
+        scopeBytes: known.bytes,
+        name,
+        attributeBytes: attributes === undefined ? EMPTY : encodeAttributes(attributes),
+      }),
+    );
+    const bytes = encodeScalars(table, {
+      count: points.length,
+      seriesIndex: Uint32Array.from(points, (_, i) => i),
+      timeUnixNano: new BigUint64Array(points.length).fill(time),
+      value: Float64Array.from(points, point => point.value),
+      isInteger: undefined,
+      step: new Float64Array(points.length).fill(Number.NaN),
+      spanIndex: undefined,
+      spans: undefined,
+      axesIndex: undefined,
+      axes: undefined,
+    });
+    this.emit({ signal: 'metrics', items: 0, firstMs: performance.now(), firstUnixNano: time, bytes });
   }
 
   resourceOf(scope: number): number {

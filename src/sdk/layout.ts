@@ -68,6 +68,7 @@ export const HISTOGRAM = 10; // argument = series id; bytes = see histogram-blob
 export const LARGE = 11; // a blob too large for the ring: argument = number of the message that carries it
 export const MEDIA = 12; // argument = scope id; bytes = see media/job.ts
 export const LOG_AFTER_MEDIA = 13; // as LOG, but it goes out after the media before it
+export const WATCH = 14; // argument = scope id; items = 1 when a run begins whose system is to be watched, 0 when it ends
 
 export const ROW_HEADER_SLOTS = 4;
 export const BLOB_HEADER_SLOTS = 2;
@@ -87,6 +88,14 @@ export interface WorkerArguments {
   readonly sender: string;
   readonly instanceId: string;
   readonly projectDirectory: string;
+  /** What the worker cannot see of the caller's thread by itself. */
+  readonly system: {
+    readonly argv: readonly string[];
+    readonly execArgv: readonly string[];
+    readonly nodeOptions: string | undefined;
+    /** See system/loop-probe.ts. */
+    readonly probe: SharedArrayBuffer;
+  };
   /** The first run of this process, for people who look at a spool or a status; empty when there is none yet. */
   readonly run: string;
 }

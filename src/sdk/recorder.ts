@@ -67,6 +67,12 @@ export interface Recorder {
   /** A whole encoded export request of a stock OTel exporter; `items` for the counters. The bytes are copied. */
   request(signal: Signal, bytes: Uint8Array, items: number): void;
 
+  /**
+   * A run has begun, or ended: facts about the system are recorded under `scope` once, and measurements of it until the end, as far
+   * as the settings want them. Nothing of it counts as an item.
+   */
+  watchSystem(scope: ScopeId, on: boolean): void;
+
   /** Count items that were dropped before they reached the recorder (`bad_value`, `bad_step`, …). */
   drop(reason: string, items: number): void;
   /** The time the next row would get, as Unix ns: max(clock, last + 1). Taking it advances `last`. */

@@ -12,6 +12,7 @@ import type { DeliveryReport, Recorder, ResourceId } from './recorder.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { SharedRecorder } from './shared-recorder.ts';
 import { diesWithUs } from './surroundings.ts';
+import type { LoopProbe } from './system/loop-probe.ts';
 
 /** A run as the SDK needs to know it: enough to stamp what other code emits while it is current. */
 export interface ActiveRun {
@@ -50,6 +51,10 @@ export interface Runtime {
   deliver(): Promise<DeliveryReport>;
 }
 
+/** The words of system/loop-probe.ts; it is not loaded for them. */
+const PROBE_BYTES = 128;
+const PROBE_AFTER_MS = 1_000;
+
 /** Shared by ES modules, CommonJS, bundles and duplicate installs of one process (or worker thread). */
 const RUNTIME = Symbol.for('kymo.runtime.v1');
 
@@ -74,6 +79,9 @@ class ProcessRuntime implements Runtime {
   private endedLast: ActiveRun | undefined;
   /** The report whose remainder was told last. */
   private lastTold: DeliveryReport | undefined;
+  private readonly probeMemory = new SharedArrayBuffer(PROBE_BYTES);
+  private probe: LoopProbe | undefined;
+  private probeWanted = false;
 
   constructor(run: string) {
     this.settings = readSettings(process.env, line => tell(line));
@@ -99,7 +107,10 @@ class ProcessRuntime implements Runtime {
         return report;
       },
     });
-    this.recorder.onRecord = nowMs => watch.recording(nowMs);
+    this.recorder.onRecord = nowMs => {
+      watch.recording(nowMs);
+      this.probe?.recording(nowMs);
+    };
     this.recorder.onUndelivered = report => {
       const why = report.lastError === '' ? '' : ` (${report.lastError})`;
       if (!this.settings.quiet)
@@ -111,6 +122,7 @@ class ProcessRuntime implements Runtime {
 
   addRun(run: ActiveRun): void {
     this.runs.push(run);
+    this.wantProbe();
   }
 
   removeRun(run: ActiveRun): void {
@@ -146,6 +158,22 @@ class ProcessRuntime implements Runtime {
     return report;
   }
 
+  /** Looks at this thread's event loop, a moment after the program has begun: nothing of it is loaded before. */
+  private wantProbe(): void {
+    const { systemIntervalMs } = this.settings;
+    if (this.probeWanted || systemIntervalMs === 0) return;
+    this.probeWanted = true;
+    const load = (): void => {
+      void import('./system/loop-probe.ts').then(
+        ({ LoopProbe }) => {
+          this.probe = new LoopProbe(this.probeMemory, systemIntervalMs);
+        },
+        () => undefined,
+      );
+    };
+    setTimeout(load, PROBE_AFTER_MS).unref();
+  }
+
   private otel(): Providers {
     this.providers ??= createProviders(this);
     return this.providers;
@@ -162,6 +190,12 @@ class ProcessRuntime implements Runtime {
       sender: this.recorder.sender,
       instanceId: this.instanceId,
       projectDirectory: this.projectDirectory,
+      system: {
+        argv: process.argv,
+        execArgv: process.execArgv,
+        nodeOptions: process.env.NODE_OPTIONS,
+        probe: this.probeMemory,
+      },
       run,
     };
     try {

@@ -23,6 +23,12 @@ export interface Settings {
   readonly spoolMaxAgeMs: number;
   readonly stepAs: 'exemplar' | 'attribute';
   readonly quiet: boolean;
+  /** What a process runs on and was started with is recorded once per run. */
+  readonly systemFacts: boolean;
+  /** How often process and machine are measured; 0 for never. */
+  readonly systemIntervalMs: number;
+  /** One process of each machine measures what belongs to the machine. */
+  readonly firstOfMachine: boolean;
 }
 
 /** Problems are told once, on stderr, and the default is used: an environment variable never stops a training. */
@@ -59,8 +65,14 @@ export function readSettings(env: NodeJS.ProcessEnv, warn: (line: string) => voi
     spoolMaxAgeMs: number('KYMO_SPOOL_MAX_AGE_DAYS', 14, 0, 3_650) * 86_400_000,
     stepAs: choice('KYMO_STEP_AS', ['exemplar', 'attribute'], 'exemplar'),
     quiet: env.KYMO_QUIET === '1' || env.KYMO_QUIET === 'true',
+    systemFacts: choice('KYMO_SYSTEM_FACTS', ['1', 'true', '0', 'false'], '1').match(/0|false/) === null,
+    systemIntervalMs: number('KYMO_SYSTEM_METRICS', 10, 0, 86_400) * 1_000,
+    firstOfMachine: LOCAL_RANKS.every(name => env[name] === undefined || Number(env[name]) === 0),
   };
 }
+
+/** As launchers call the rank of a process on its machine. */
+const LOCAL_RANKS = ['KYMO_LOCAL_RANK', 'LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK'];
 
 /** What is wrong with a variable that holds for all signals is told once. */
 function once(warn: (line: string) => void): (line: string) => void {

@@ -58,6 +58,7 @@ export class SharedRecorder implements Recorder {
   private readonly mediaGate: MediaGate;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
+  private readonly watchesSystem: boolean;
   private readonly largeSender: MessagePort;
   private readonly dropped = new Map<string, number>();
   private emitted = 0;
@@ -86,6 +87,7 @@ export class SharedRecorder implements Recorder {
   constructor(settings: Settings, sender: string) {
     this.sender = sender;
     this.blocking = settings.blocking;
+    this.watchesSystem = settings.systemFacts || settings.systemIntervalMs > 0;
     this.control = new SharedArrayBuffer(layout.CONTROL_BYTES);
     this.ringMemory = new SharedArrayBuffer(settings.ringBytes);
     this.ring = new RingWriter(this.control, this.ringMemory, settings.overflow, settings.blockMaxMs);
@@ -266,6 +268,10 @@ export class SharedRecorder implements Recorder {
     this.emitted += items;
     if (!this.blob(layout.REQUEST, SIGNALS.indexOf(signal), items, bytes)) this.lose(items);
     if (this.blocking) this.deliverNow();
+  }
+
+  watchSystem(scope: ScopeId, on: boolean): void {
+    if (this.watchesSystem) this.define(layout.WATCH, scope, on ? 1 : 0, EMPTY);
   }
 
   drop(reason: string, items: number): void {

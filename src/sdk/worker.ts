@@ -12,6 +12,7 @@ import { RingReader } from './ring-reader.ts';
 import { readSettings } from './settings.ts';
 import { Spool } from './spool.ts';
 import { drainOrphans } from './spool-orphans.ts';
+import type { SystemWatch } from './system/watch.ts';
 import { type Target, Transport } from './transport.ts';
 
 /** A batch is closed this long after its first record: few requests, and still well before the spool's 150 ms. */
@@ -26,6 +27,8 @@ const FIRST_WORD_MS = 2_000;
 const NEXT_WORD_MS = 5_000;
 /** A file that can be read again is read only so far ahead of what the collector has acknowledged. */
 const READ_AHEAD_BYTES = 16 * 1024 * 1024;
+/** A flush waits so long for facts about the system that are being gathered: git and nvidia-smi may hang. */
+const FACTS_PATIENCE_MS = 2_000;
 
 const args = workerData as layout.WorkerArguments;
 const settings = readSettings(process.env, () => undefined);
@@ -82,10 +85,19 @@ const batcher: Batcher = new Batcher(
     delivery.add({ ...batch, key });
   },
   // Not views of the ring: they outlive this record. A large one came in memory of its own.
-  (kind, scope, bytes) => {
+  (kind, scope, bytes, items) => {
+    if (kind === layout.WATCH) {
+      watching = watching.then(() => watch(scope, items === 1));
+      if (items === 1) {
+        factsUnderWay++;
+        void watching.then(factsSettled).finally(() => factsUnderWay--);
+      }
+      return;
+    }
     const own = bytes.buffer instanceof SharedArrayBuffer ? bytes.slice() : bytes;
     if (kind === layout.MEDIA) media.add(scope, own);
-    else media.addLast(scope, own);
+    else if (factsUnderWay === 0) media.addLast(scope, own);
+    else watching = watching.then(factsSettled).then(() => media.addLast(scope, own));
   },
 );
 const spill = new Spill({
@@ -118,7 +130,47 @@ const media = new MediaQueue({
     drop: number => spill.drop(number),
   },
 });
+let system: SystemWatch | undefined;
+/** What has been asked of it, in order, and a run's finish that comes while its facts are still being gathered. */
+let watching: Promise<void> = Promise.resolve();
+let factsUnderWay = 0;
 const reader = new RingReader(args.control, args.ring, args.largePort);
+
+/** Loaded with the first run that wants it: nothing waits for it when the worker starts. */
+async function watch(scope: number, on: boolean): Promise<void> {
+  try {
+    const { SystemWatch } = await import('./system/watch.ts');
+    system ??= new SystemWatch({
+      start: args.system,
+      probe: args.system.probe,
+      facts: settings.systemFacts,
+      intervalMs: settings.systemIntervalMs,
+      machine: settings.firstOfMachine,
+      log: (of, record) => {
+        batcher.log(of, record, 0);
+        wakeUp();
+      },
+      points: (of, measurements) => {
+        batcher.gauges(of, measurements);
+        wakeUp();
+      },
+    });
+    if (on) system.begin(scope);
+    else system.end(scope);
+  } catch (error) {
+    noteError(`the system is not watched: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Something has come that is not from the ring. */
+function wakeUp(): void {
+  Atomics.store(control, layout.SLEEPING, 0);
+  Atomics.notify(control, layout.SLEEPING);
+}
+
+function factsSettled(): Promise<void> | undefined {
+  return system?.settled(FACTS_PATIENCE_MS);
+}
 
 function currentTarget(): Target | undefined {
   return link === undefined ? { kind: 'url', endpoint: settings.endpoint! } : link.current();
@@ -210,6 +262,8 @@ async function flush(): Promise<void> {
       if (!delivery.full) reader.drain(batcher, SLOTS_PER_TURN);
       await new Promise(resolve => setImmediate(resolve));
     }
+    await watching;
+    await factsSettled();
     if (!media.idle) {
       words.stop();
       words = sayWhatWeWaitFor('the media under way', FIRST_WORD_MS);

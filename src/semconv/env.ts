@@ -211,6 +211,19 @@ export const ENVIRONMENT = [
     reader: 'internal',
   },
   {
+    name: 'KYMO_SYSTEM_METRICS',
+    meaning: 'Seconds between two measurements of CPU, memory, event loop and GPU; `0` measures nothing',
+    otherwise: '10',
+    reader: 'sdk',
+  },
+  {
+    name: 'KYMO_SYSTEM_FACTS',
+    meaning:
+      '`0` does not record host, arguments, environment (both without secrets), commit and GPUs of a run',
+    otherwise: '1',
+    reader: 'sdk',
+  },
+  {
     name: 'KYMO_INTERNAL',
     meaning: 'Set in processes that Kymo starts for itself; instrumentation stays off there',
     otherwise: '',

@@ -71,6 +71,16 @@ export const EXIT_CODE = 'process.exit.code';
 export const RUN_EMITTED = 'kymo.run.emitted';
 export const RUN_DROPPED = 'kymo.run.dropped';
 
+/** What a process runs on and was started with, once per run and process, in OpenTelemetry's attributes (host, process, vcs, hw). */
+export const EVENT_RUN_SYSTEM = 'kymo.run.system';
+/** The scope (`kymo.scope`) and the logger of it, and of what is measured of the process and its machine. */
+export const SYSTEM_SCOPE = 'system';
+export const SYSTEM_LOGGER = 'kymo.system';
+export const VCS_DIRTY = 'kymo.vcs.dirty';
+/** What git has not committed, secrets left out. */
+export const VCS_DIFF = 'kymo.vcs.diff';
+export const VCS_DIFF_CUT = 'kymo.vcs.diff.cut';
+
 /** Media and artifacts: bytes in one record, or in several chunks that are whole only together. */
 export const MEDIA_NAME = 'kymo.media.name';
 export const MEDIA_KIND = 'kymo.media.kind';

@@ -114,6 +114,8 @@ export class KeepingRecorder implements Recorder {
     this.idle();
     this.records.push({ kind, scope: this.scopes[scope - 1]!, bytes: new Uint8Array(bytes) });
   }
+  watchSystem(): void {}
+
   recordLast(scope: number, bytes: Uint8Array): void {
     this.record('log', scope, bytes);
   }

@@ -101,6 +101,12 @@ export function logLine({ record, run, scope }: ResolvedLog, firstInstance: stri
   return `${text}}\n`;
 }
 
+/** What a process says about its system: its attributes are the line's own keys. */
+export function systemLine({ record, run }: ResolvedLog, firstInstance: string | undefined): string {
+  const owner = ownerJson(run, GLOBAL_SCOPE, firstInstance);
+  return `{"time":${unixSeconds(record.timeUnixNano)}${owner},"facts":${valueJson(record.attributes)}}\n`;
+}
+
 export function spanLine({ record, run, scope }: ResolvedSpan, firstInstance: string | undefined): string {
   const { attributes, startTimeUnixNano: start, endTimeUnixNano: end } = record;
   let text = `{"start":${unixSeconds(start)},"end":${unixSeconds(end)}`;

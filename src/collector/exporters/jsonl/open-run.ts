@@ -8,6 +8,7 @@ import {
   EVENT_RUN_CONFIG,
   EVENT_RUN_HEARTBEAT,
   EVENT_RUN_SUMMARY,
+  EVENT_RUN_SYSTEM,
   RUN_CONFIG,
   RUN_SUMMARY,
 } from '../../../semconv/names.ts';
@@ -21,7 +22,15 @@ import type { Run, RunFolder } from '../../runs/run.ts';
 import { unrankedName } from '../../runs/series-name.ts';
 import { AppendFile, type BufferBudget, keepCopy, NEW_FILE } from './append-file.ts';
 import { MAX_CONFIG_BYTES, MAX_STATE_BYTES, MAX_SUMMARY_BYTES } from './limits.ts';
-import { histogramLine, logLine, modeJson, ownerJson, spanLine, supersededLine } from './lines.ts';
+import {
+  histogramLine,
+  logLine,
+  modeJson,
+  ownerJson,
+  spanLine,
+  supersededLine,
+  systemLine,
+} from './lines.ts';
 import { RunMedia } from './media.ts';
 import { ROLLOUT_EVENTS, Rollouts } from './rollouts.ts';
 import { RowGroups, type RowSink } from './rows.ts';
@@ -112,6 +121,10 @@ export class OpenRun implements RowSink {
     this.#files.metrics.append(line);
   }
 
+  addSystemRow(line: string): void {
+    this.#files.system.append(line);
+  }
+
   addHistogram({ point, resolved }: ResolvedHistogram): void {
     const { record } = this;
     const owner = modeJson(resolved.mode) + ownerJson(resolved.run, resolved.scope, record.firstInstance);
@@ -168,9 +181,13 @@ export class OpenRun implements RowSink {
     return this.#media.settle();
   }
 
-  /** Media, artifacts and rollouts have files of their own. False for what goes to logs.jsonl. */
+  /** Media, artifacts, rollouts and the system have files of their own. False for what goes to logs.jsonl. */
   #addElsewhere(log: ResolvedLog, receivedUnixNano: bigint): boolean {
     const { record } = log;
+    if (record.eventName === EVENT_RUN_SYSTEM) {
+      this.#files.system.append(systemLine(log, this.record.firstInstance));
+      return true;
+    }
     const content = contentEvent(record);
     if (content === undefined) {
       if (!ROLLOUT_EVENTS.has(record.eventName)) return false;

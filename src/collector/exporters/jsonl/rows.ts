@@ -1,10 +1,10 @@
 // Scalar points to lines: one for each row of a `log({...})` call, straight from the columns.
 import type { PointContext, Series } from '../../../otlp/model.ts';
-import { DEFAULT_MODE } from '../../../semconv/names.ts';
+import { DEFAULT_MODE, GLOBAL_SCOPE, SYSTEM_LOGGER } from '../../../semconv/names.ts';
 import type { ScalarBatch } from '../../component.ts';
-import { numberJson, valueJson } from '../../runs/json.ts';
+import { keyJson, numberJson, valueJson } from '../../runs/json.ts';
 import type { ResolvedSeries, Run } from '../../runs/run.ts';
-import { unrankedName } from '../../runs/series-name.ts';
+import { fullName, unrankedName } from '../../runs/series-name.ts';
 import { MAX_REMEMBERED_GROUPS } from './limits.ts';
 import { contextJson, modeJson, ownerJson, unixSeconds } from './lines.ts';
 import type { Metric } from './metrics-table.ts';
@@ -16,6 +16,8 @@ export interface RowSink {
   readonly groups: RowGroups;
   /** A whole line with its line feed, into logs/metrics.jsonl. */
   addRow(line: string): void;
+  /** The same for logs/system.jsonl. */
+  addSystemRow(line: string): void;
 }
 
 /** Points that may share a line: of one run, scope, process and attempt. */
@@ -66,6 +68,7 @@ export function writeRows(batch: ScalarBatch, sinkOf: (run: Run) => RowSink | un
   const plans = columns.series.map((series, i) => planOf(series, batch.resolved[i]!, sinkOf));
   const { seriesIndex, value, step: steps, timeUnixNano, context, bigValue } = columns;
   const { first, points } = rows;
+  if (columns.series.some(isOfSystem)) writeSystemRows(batch, sinkOf);
 
   for (let row = 0; row < rows.count; row++) {
     const from = first[row]!;
@@ -123,6 +126,46 @@ export function writeRows(batch: ScalarBatch, sinkOf: (run: Run) => RowSink | un
   }
 }
 
+/** What the SDK measures of the process and its machine: it has a file of its own, so that the run's metrics stay readable. */
+function isOfSystem({ scope }: Series): boolean {
+  return scope.name === SYSTEM_LOGGER;
+}
+
+/** Without steps, and without a part in the run's totals and summaries. Names are without the scope, which all of them have. */
+function writeSystemRows(
+  { columns, resolved, rows }: ScalarBatch,
+  sinkOf: (run: Run) => RowSink | undefined,
+): void {
+  const keys = columns.series.map((series, i) =>
+    isOfSystem(series) && !resolved[i]!.companion
+      ? keyJson(systemKey(fullName(GLOBAL_SCOPE, DEFAULT_MODE, series.name, series.attributes)))
+      : undefined,
+  );
+  for (let row = 0; row < rows.count; row++) {
+    let line = '';
+    let sink: RowSink | undefined;
+    for (let i = rows.first[row]!; i < rows.first[row + 1]!; i++) {
+      const point = rows.points[i]!;
+      const at = columns.seriesIndex[point]!;
+      const key = keys[at];
+      if (key === undefined) continue;
+      const { run } = resolved[at]!;
+      if (line === '') {
+        sink = sinkOf(run);
+        line = `{"time":${unixSeconds(columns.timeUnixNano[point]!)}${ownerJson(run, GLOBAL_SCOPE, sink?.record.firstInstance)}`;
+      }
+      line += `,${key}${numberJson(columns.value[point]!)}`;
+    }
+    if (line !== '') sink?.addSystemRow(`${line}}\n`);
+  }
+}
+
+/** Anybody may log under this logger's name: a metric called like a key of the line has a `~` in front, as in other rows. */
+function systemKey(name: string): string {
+  return SYSTEM_KEYS.has(name) || name.startsWith('~') ? `~${name}` : name;
+}
+const SYSTEM_KEYS: ReadonlySet<string> = new Set(['time', 'instance', 'rank', 'attempt', 'facts']);
+
 /** How many points of a batch belong to runs that `refused` holds, the companion gauge left out. */
 export function countPoints(batch: ScalarBatch, refused: (run: Run) => boolean): number {
   const { columns, resolved } = batch;
@@ -137,7 +180,7 @@ function planOf(
   resolved: ResolvedSeries,
   sinkOf: (run: Run) => RowSink | undefined,
 ): SeriesPlan | undefined {
-  if (resolved.companion) return undefined;
+  if (resolved.companion || isOfSystem(series)) return undefined;
   const sink = sinkOf(resolved.run);
   if (sink === undefined) return undefined;
   const group = sink.groups.find(sink, resolved.run, resolved.scope);

@@ -28,7 +28,7 @@ export interface Totals {
   evaluations: number;
 }
 
-export const FILE_KEYS = ['metrics', 'logs', 'spans', 'media', 'artifacts', 'rollouts'] as const;
+export const FILE_KEYS = ['metrics', 'logs', 'spans', 'media', 'artifacts', 'rollouts', 'system'] as const;
 export type FileKey = (typeof FILE_KEYS)[number];
 export type FileStates = { readonly [key in FileKey]: FileState };
 /** Listed in run.json also while they are empty. */
