@@ -1,5 +1,7 @@
 // What a process was started with, as others may read it: secrets left out by the names that people give them.
 
+// Every repetition below has an end: a text that comes from anywhere must not take time that grows with its square.
+
 const REDACTED = '[redacted]';
 const SECRET_NAME =
   /key|token|secret|passw|passphrase|pwd|credential|auth|cookie|private|session|dsn|connection_?string|signature/i;
@@ -22,8 +24,8 @@ export function isSecretName(name: string): boolean {
 export function withoutCredentials(text: string): string {
   return text
     .replace(TOKEN, REDACTED)
-    .replace(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s'"]*@/gi, `$1${REDACTED}@`)
-    .replace(/([?&;]([^=&;?\s]{1,100})=)[^&;\s'"]+/g, (whole, start: string, name: string) =>
+    .replace(/([a-z][a-z0-9+.-]{0,20}:\/\/)[^/@\s'"]{0,500}@/gi, `$1${REDACTED}@`)
+    .replace(/([?&;]([^=&;?\s]{1,100})=)[^&;\s'"]{1,2000}/g, (whole, start: string, name: string) =>
       isSecretName(name) ? start + REDACTED : whole,
     );
 }
@@ -73,7 +75,7 @@ export function redactedText(text: string): string {
 }
 
 const ASSIGNED =
-  /((?:key|token|secret|passw\w{0,10}|passphrase|credentials?)["'\]]?\s{0,4}[:=]\s{0,4})(?:"[^"\n]{3,}"|'[^'\n]{3,}'|`[^`\n]{3,}`|[\w+/=.-]{20,})/gi;
+  /((?:key|token|secret|passw\w{0,10}|passphrase|credentials?)["'\]]?\s{0,4}[:=]\s{0,4})(?:"[^"\n]{3,2000}"|'[^'\n]{3,2000}'|`[^`\n]{3,2000}`|[\w+/=.-]{20,2000})/gi;
 /** A line of an environment file, also in a diff. */
 const VARIABLE =
   /^([+-]?\s{0,20}(?:export )?[A-Z0-9_]{0,60}(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)[A-Z0-9_]{0,60}=)\S.*$/gm;
