@@ -37,18 +37,21 @@ service:
 `;
 
 const STEPS = 1_500;
-/** A rank: some steps at a time, so that there is time to be killed in. */
+/** A rank: some steps at a time, and at two of them it waits to be let on, so that a collector can be killed meanwhile. */
 const SCRIPT = `
+import { existsSync } from 'node:fs';
 const rank = Number(process.env.KYMO_RANK);
 const run = kymo.init({ project: 'p', id: 'r' });
 let step = 0;
 const timer = setInterval(() => {
+  for (const gate of [300, 900]) if (step === gate && !existsSync(process.env.KYMO_DIR + '/' + gate)) return;
   for (const end = step + 10; step < end; step++) {
     run.log({ loss: step * (rank + 1) }, { step });
     kymo.event('step', 1, { step });
     if (step % 50 === 49) kymo.event('episode_end', 1, { step, context: { score: step } });
   }
-  if (step === 300) console.log('some');
+  if (step === 300) console.log('at 300');
+  if (step === 900) console.log('at 900');
   if (step >= ${STEPS}) { clearInterval(timer); void run.finish(); }
 }, 10);
 `;
@@ -77,9 +80,13 @@ it('two ranks become one series, exactly once, although the collector is killed 
       KYMO_EXIT_TIMEOUT_MS: '30000',
     }),
   );
-  await ranks[0]!.said('some');
-  const killed = [await killCollector(), await killCollector()];
-  expect(new Set(killed).size).toBe(2);
+  const killed = new Set<number>();
+  for (const gate of ['300', '900']) {
+    await ranks[0]!.said(`at ${gate}`);
+    killed.add(await killCollector());
+    writeFileSync(join(folder, gate), '');
+  }
+  expect(killed.size).toBe(2);
   const ends = await Promise.all(ranks.map(rank => rank.ended));
   expect(ends.map(({ code }) => code)).toEqual([0, 0]);
 
