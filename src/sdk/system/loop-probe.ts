@@ -20,7 +20,7 @@ export const EXTERNAL = 12;
 export const PROBE_WORDS = 16;
 
 /** Delays shorter than this are not told apart; the timer behind it wakes the process as often, and is natively unreferenced. */
-const RESOLUTION_MS = 20;
+const RESOLUTION_MS = 50;
 
 export class LoopProbe {
   readonly #words: Float64Array;
