@@ -90,10 +90,12 @@ it('two ranks become one series, exactly once, although the collector is killed 
   const ends = await Promise.all(ranks.map(rank => rank.ended));
   expect(ends.map(({ code }) => code)).toEqual([0, 0]);
 
-  const rows = readText(join(folder, 'runs/r/logs/metrics.jsonl'))
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as Record<string, number | string | undefined>);
+  const rowsIn = (runs: string) =>
+    readText(join(folder, `${runs}/r/logs/metrics.jsonl`))
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as Record<string, number | string | undefined>);
+  const rows = rowsIn('runs');
   const results = rows.filter(row => row.instance === 'aggregate');
   expect(rows.length - results.filter(row => row.rank === undefined).length).toBe(2 * STEPS);
   const of = (name: string) => results.filter(row => row[name] !== undefined);
@@ -108,6 +110,13 @@ it('two ranks become one series, exactly once, although the collector is killed 
   expect(both.length).toBeGreaterThan(STEPS / 2);
   expect(of('only/board')).toEqual([]);
   expect(rows.every(row => row.step === undefined || Number(row.step) < STEPS)).toBe(true);
+
+  // Whoever reads the journal again, in one go and without a crash, comes to the same.
+  const again = ['replay', '--run', 'r', '--exporter', 'jsonl', '--into', 'again'];
+  expect(await runKymo(again, folder, { KYMO_DIR: folder, KYMO_CONFIG: 'conf/c.yaml' })).toMatchObject({
+    code: 0,
+  });
+  expect(rowsIn('again')).toEqual(rows);
 
   const curves = pythonCurves(join(folder, 'runs/r'));
   expect([...curves.keys()]).toEqual(
