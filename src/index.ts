@@ -3,6 +3,17 @@ import './semconv/require-node.ts';
 
 export { instrumentTfjs, type Tfjs, type TfjsOptions } from './register/tfjs.ts';
 export type { Axes } from './research/axes.ts';
+export { CheckpointError } from './research/checkpoints/manifest.ts';
+export type {
+  CheckpointOptions,
+  LoadedCheckpoint,
+  LoadOptions as LoadCheckpointOptions,
+  SavedCheckpoint,
+  SaveOptions as SaveCheckpointOptions,
+  SaveResult,
+} from './research/checkpoints/options.ts';
+export type { Serializer } from './research/checkpoints/serializer.ts';
+export type { SavedTensor, TensorMaker } from './research/checkpoints/tensors.ts';
 export {
   type Configuration,
   ConfigurationError,
@@ -102,6 +113,9 @@ export type { RecordedMap, RecordedValue } from './research/record-map.ts';
 export type { Rollout } from './research/rollout.ts';
 export type { HistogramOptions, LogOptions, Row, ScalarOptions } from './research/row-options.ts';
 export type { FinishOptions, Run } from './research/run.ts';
+export { type FindOptions, type FoundRun, findRuns } from './research/runs/find-runs.ts';
+export type { ResumeMode, ResumeOptions } from './research/runs/resume.ts';
+export { RunError, type RunProblem } from './research/runs/run-error.ts';
 export { logStepProgress, type StepProgressOptions } from './research/step-progress.ts';
 export type { Fields, Level, Severity, SeverityName } from './research/text.ts';
 export { type TimeitDecorator, type TimeitOptions, timeit } from './research/timeit.ts';

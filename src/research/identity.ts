@@ -7,10 +7,19 @@ import type { Attributes } from '../otlp/model.ts';
 import { namedEndpoint } from '../semconv/env.ts';
 import * as names from '../semconv/names.ts';
 import { escapeRunId } from '../semconv/run-folder.ts';
+import { type CheckpointOptions, checkCheckpointOptions } from './checkpoints/options.ts';
 import { checkOptions, nearest, shown, wrongType } from './checks.ts';
 import { tell } from './complaints.ts';
 import { inheritedRun, ranks } from './environment.ts';
 import { isStep } from './numbers.ts';
+import { slug } from './runs/find-runs.ts';
+import {
+  RESUME_MODES,
+  type ResumeMode,
+  type ResumeOptions,
+  type ResumeRequest,
+  type Resumption,
+} from './runs/resume.ts';
 
 /** Run ids, names, groups, job types and tags are kept up to this many UTF-16 units; longer ones are refused. */
 export const MAX_IDENTITY_LENGTH = 1_000;
@@ -39,10 +48,13 @@ export interface InitOptions {
   /** The project folder, in which `runs/` and `.kymo/` lie. Default: the nearest one with .kymo, package.json or .git. */
   readonly dir?: string;
   /**
-   * Continue the run `id` after an interruption. With `step`, rows that the earlier attempt wrote from that step on are
-   * superseded (a training that goes back to its last checkpoint).
+   * Continue a run after an interruption, from its newest checkpoint: `must` (the run `id` has to be there), `allow` (it may be), `auto` (the
+   * project's newest run, unless that has finished), `never` (it must not be there). Steps and wall time go on, and rows from the
+   * checkpoint's step on are superseded. `true`, or a `step` alone, takes the run `id` at its word and looks at nothing.
    */
-  readonly resume?: boolean | { readonly step?: number; readonly attempt?: number };
+  readonly resume?: boolean | ResumeMode | ResumeOptions;
+  /** How `saveCheckpoint` works. */
+  readonly checkpoints?: CheckpointOptions;
   /** Rank of this process in a distributed training. Default: `KYMO_RANK`, `RANK`, `SLURM_PROCID`, `OMPI_COMM_WORLD_RANK`. */
   readonly rank?: number;
   /** URL of an OTLP/HTTP collector. Default: `KYMO_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT`, else the embedded collector. */
@@ -70,6 +82,7 @@ const OPTIONS = [
   'mode',
   'strict',
   'modeFromName',
+  'checkpoints',
 ] as const satisfies readonly (keyof InitOptions)[];
 
 /** What is settled about a run before it starts. */
@@ -126,20 +139,28 @@ export function checkInitOptions(options: unknown): asserts options is InitOptio
       `kymo: init({endpoint}) must be an http:// or https:// URL, not ${shown(given.endpoint as string)}`,
     );
   if (given.resume !== undefined) checkResume(given.resume);
+  if (given.checkpoints !== undefined) checkCheckpointOptions(given.checkpoints);
 }
 
 /** @param projectDirectory also says the project's name when nobody else does */
-export function settleIdentity(options: InitOptions, projectDirectory: string, now = new Date()): Identity {
+export function settleIdentity(
+  options: InitOptions,
+  projectDirectory: string,
+  resumption?: Resumption,
+  now = new Date(),
+): Identity {
   const inherited = inheritedRun();
-  const project = options.project ?? inherited.project ?? serviceName() ?? nameOfFolder(projectDirectory);
-  const id = options.id ?? fitting('KYMO_RUN_ID', inherited.id) ?? newRunId(project, now);
+  const project = projectOf(options, projectDirectory);
+  const id = resumption?.id ?? givenId(options) ?? newRunId(project, now);
   // What the environment says about a run is about the run it names.
   const same = id === inherited.id || inherited.id === undefined ? inherited : undefined;
-  const dir = join(projectDirectory, RUNS_FOLDER, escapeRunId(id));
+  const dir = join(runsFolder(projectDirectory), escapeRunId(id));
   const launch = ranks();
   const rank = options.rank ?? launch.rank;
-  const resume = options.resume === undefined || options.resume === false ? undefined : options.resume;
-  const resumeStep = typeof resume === 'object' ? (resume.step ?? Number.NaN) : Number.NaN;
+  const given = options.resume === undefined || options.resume === false ? undefined : options.resume;
+  const resume = resumption?.resumed === false ? undefined : given;
+  const resumeStep =
+    resumption?.resumeStep ?? (typeof resume === 'object' ? (resume.step ?? Number.NaN) : Number.NaN);
   const attempt =
     (typeof resume === 'object' ? resume.attempt : undefined) ??
     (id === inherited.id ? inherited.attempt : undefined) ??
@@ -184,16 +205,45 @@ export function runResource(run: Identity, base: Attributes): Attributes {
   return attributes;
 }
 
+/** Where run folders lie. */
+export function runsFolder(projectDirectory: string): string {
+  return join(projectDirectory, RUNS_FOLDER);
+}
+
+/** What `init` is asked to look for before the run begins; undefined when it is to look for nothing. */
+export function resumeRequest(options: InitOptions, projectDirectory: string): ResumeRequest | undefined {
+  const { resume } = options;
+  const mode = typeof resume === 'object' ? resume.mode : typeof resume === 'string' ? resume : undefined;
+  if (mode === undefined) return undefined;
+  const inherited = inheritedRun();
+  const id = givenId(options);
+  const details = typeof resume === 'object' ? resume : {};
+  return {
+    mode,
+    options: details,
+    id,
+    project: projectOf(options, projectDirectory),
+    projectDirectory,
+    runsFolder: runsFolder(projectDirectory),
+    rank: options.rank ?? ranks().rank ?? 0,
+    attempt:
+      details.attempt ?? (id === inherited.id ? inherited.attempt : undefined) ?? Number.POSITIVE_INFINITY,
+    config: options.config,
+  };
+}
+
 /** `<project>_<UTC yyyymmdd_HHMMSS>_<4 random base36>`; the project's part is such that the run's folder has the id's name. */
 export function newRunId(project: string, now: Date): string {
-  const slug =
-    project
-      .toLowerCase()
-      .replace(/[^a-z0-9.-]+/g, '-')
-      .replace(/^[.-]+|[.-]+$/g, '')
-      .slice(0, 60) || 'run';
   const time = now.toISOString().replace(/[-:]/g, '').replace('T', '_').slice(0, 15);
-  return `${slug}_${time}_${(randomBytes(4).readUInt32LE() % 36 ** 4).toString(36).padStart(4, '0')}`;
+  return `${slug(project)}_${time}_${(randomBytes(4).readUInt32LE() % 36 ** 4).toString(36).padStart(4, '0')}`;
+}
+
+function projectOf(options: InitOptions, projectDirectory: string): string {
+  return options.project ?? inheritedRun().project ?? serviceName() ?? nameOfFolder(projectDirectory);
+}
+
+function givenId(options: InitOptions): string | undefined {
+  return options.id ?? fitting('KYMO_RUN_ID', inheritedRun().id);
 }
 
 /**
@@ -241,12 +291,36 @@ function checkTags(tags: unknown): void {
 
 function checkResume(resume: unknown): void {
   if (typeof resume === 'boolean') return;
-  if (!isObject(resume)) throw wrongType('init({resume})', 'true, false or {step, attempt}', resume);
-  checkOptions('init({resume})', resume, ['step', 'attempt']);
-  for (const [key, value] of Object.entries(resume)) {
+  if (typeof resume === 'string') {
+    checkMode('init({resume})', resume);
+    return;
+  }
+  if (!isObject(resume))
+    throw wrongType('init({resume})', 'true, false, a mode, or {mode, step, checkpoint, attempt}', resume);
+  checkOptions('init({resume})', resume, ['mode', 'step', 'checkpoint', 'attempt', 'configChanges']);
+  const { mode, configChanges, ...counts } = resume;
+  for (const [key, value] of Object.entries(counts)) {
     if (value !== undefined && !isStep(value))
       throw wrongType(`init({resume: {${key}}})`, 'a whole number from 0 on', value);
   }
+  if (mode !== undefined) checkMode('init({resume: {mode}})', mode);
+  else if (counts.checkpoint !== undefined || configChanges !== undefined)
+    throw new TypeError(
+      "kymo: init({resume: {checkpoint, configChanges}}) needs a mode too: {mode: 'must', …} looks at the run",
+    );
+  if (counts.checkpoint !== undefined && counts.step !== undefined)
+    throw new TypeError('kymo: init({resume}) takes one of {step} and {checkpoint}');
+  if (configChanges !== undefined && configChanges !== 'refuse' && configChanges !== 'take')
+    throw wrongType('init({resume: {configChanges}})', '"refuse" or "take"', configChanges);
+}
+
+function checkMode(argument: string, mode: unknown): void {
+  if ((RESUME_MODES as readonly unknown[]).includes(mode)) return;
+  const near = typeof mode === 'string' ? nearest(mode, RESUME_MODES) : undefined;
+  const hint = near === undefined ? '' : ` (did you mean "${near}"?)`;
+  throw new TypeError(
+    `${wrongType(argument, `true, false, or one of ${RESUME_MODES.join(', ')}`, mode).message}${hint}`,
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

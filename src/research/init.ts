@@ -11,8 +11,15 @@ import { tell } from './complaints.ts';
 import { disabledByEnvironment, disabledRuntime } from './disabled.ts';
 import { inheritedRun } from './environment.ts';
 import { attachInherited } from './handlers/attach.ts';
-import { checkInitOptions, type InitOptions, RUNS_FOLDER, settleIdentity } from './identity.ts';
+import {
+  checkInitOptions,
+  type InitOptions,
+  RUNS_FOLDER,
+  resumeRequest,
+  settleIdentity,
+} from './identity.ts';
 import { Run } from './run.ts';
+import { settleResume } from './runs/resume.ts';
 
 /** The runtime of this process, where it has one already: see runtime.ts. */
 const RUNTIME = Symbol.for('kymo.runtime.v1');
@@ -28,8 +35,9 @@ let implicit: Run | undefined;
 /**
  * Starts a run, or joins one that has the same id in another process. Returns at once: no network, no waiting.
  *
- * Throws a TypeError when an option has the wrong type or is unknown. Nothing else is thrown: a collector that is down, a full
- * disk or a slow network is the worker thread's business.
+ * Throws a TypeError when an option has the wrong type or is unknown, and, where `resume` names a mode, a RunError or CheckpointError when the
+ * run on the disk is not as it must be. Nothing else is thrown: a collector that is down, a full disk or a slow network is the worker
+ * thread's business.
  *
  * @example
  * const run = init({ project: 'cartpole', config: { lr: 1e-2 } });
@@ -79,13 +87,18 @@ function start(options: InitOptions): Run {
   const { resume: _, ...withoutResume } = options;
   if (!off) attachInherited();
   // A run that does nothing does not count as an attempt either.
-  const identity = settleIdentity(off ? withoutResume : options, projectDirectory());
+  const folder = projectDirectory();
+  const request = off ? undefined : resumeRequest(options, folder);
+  const resumption = request === undefined ? undefined : settleResume(request);
+  const identity = settleIdentity(off ? withoutResume : options, folder, resumption);
   const used = off ? disabledRuntime() : startRuntime(identity.id);
   const run = new Run(used, identity, {
     base: processResource(used),
     config: options.config,
     modeFromName: options.modeFromName ?? false,
     complaints: off ? 'quiet' : strict ? 'strict' : 'print',
+    checkpoints: options.checkpoints,
+    resumption,
   });
   if (off) disabled = run;
   else {

@@ -4,6 +4,9 @@ import type { DeliveryReport, ResourceId, ScopeId } from '../sdk/recorder.ts';
 import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
 import { GLOBAL_SCOPE, SCOPE, SYSTEM_LOGGER, SYSTEM_SCOPE } from '../semconv/names.ts';
 import { afterFinish } from './after-finish.ts';
+import { Checkpoints } from './checkpoints/checkpoints.ts';
+import type { SavedSteps } from './checkpoints/manifest.ts';
+import type { LoadedCheckpoint, LoadOptions, SaveOptions, SaveResult } from './checkpoints/options.ts';
 import { checkOptions, wrongType } from './checks.ts';
 import { Complaints } from './complaints.ts';
 import { exportRun, restoreRun } from './environment.ts';
@@ -19,6 +22,8 @@ import { type Rollout, recordRollout } from './rollout.ts';
 import type { HistogramOptions, LogOptions, Row, Scalar, ScalarOptions } from './row-options.ts';
 import { RowWriter } from './row-writer.ts';
 import { RunEvents, type RunState } from './run-events.ts';
+import { Claim } from './runs/claims.ts';
+import type { Resumption } from './runs/resume.ts';
 import { StepCounter } from './steps.ts';
 
 /** How often a run says that it lives; the collector takes it for crashed after six of them. */
@@ -39,6 +44,8 @@ export interface RunSettings {
   readonly config: InitOptions['config'] | undefined;
   readonly modeFromName: boolean;
   readonly complaints: 'strict' | 'print' | 'quiet';
+  readonly checkpoints: InitOptions['checkpoints'] | undefined;
+  readonly resumption: Resumption | undefined;
 }
 
 /** Made by `init`. Its methods return at once, never wait for the network, and never throw for what happens outside. */
@@ -73,6 +80,14 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   readonly #beforeFlush = new Set<() => void>();
   readonly #definitions = new MetricDefinitions();
   readonly #origin: EventOrigin;
+  readonly #settings: RunSettings;
+  readonly #claim: Claim | undefined;
+  /** What ran before this process did, and when it began. */
+  #earlierSeconds: number;
+  readonly #beganMs = performance.now();
+  #checkpoints: Checkpoints | undefined;
+  /** The counters as an earlier process left them. */
+  #restored: readonly SavedSteps[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
   #systemScope: ScopeId | undefined;
   #changesAsked = false;
@@ -104,6 +119,12 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     this.#summary = recordedMap('run.summary', this.#askForChanges);
     this.#own = this.writer(OWN_SCOPE, GLOBAL_SCOPE);
     this.#origin = new EventOrigin(this, GLOBAL_SCOPE, OWN_SCOPE);
+    this.#settings = settings;
+    this.#earlierSeconds = settings.resumption?.wallTime ?? 0;
+    this.#restoreSteps(settings.resumption?.steps ?? []);
+    this.#claim = this.enabled
+      ? new Claim(runtime.projectDirectory, this.id, identity.rank ?? 0, identity.attempt)
+      : undefined;
     runtime.addRun(this);
     this.#events.start(identity);
     if (this.enabled) {
@@ -118,7 +139,10 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
       [SCOPE]: SYSTEM_SCOPE,
     });
     recorder.watchSystem(this.#systemScope, true);
-    this.#heartbeat = setInterval(() => this.#events.heartbeat(), HEARTBEAT_MS);
+    this.#heartbeat = setInterval(() => {
+      this.#events.heartbeat();
+      this.#claim?.renew();
+    }, HEARTBEAT_MS);
     this.#heartbeat.unref();
   }
 
@@ -189,6 +213,41 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   /** Results of the run as a whole, such as the best accuracy. Works like `config`. */
   get summary(): RecordedMap {
     return this.#summary.map;
+  }
+
+  /**
+   * Seconds that this training has run: those of earlier attempts up to the checkpoint that the run went on from, and those since `init`.
+   */
+  get wallTime(): number {
+    return this.#earlierSeconds + (performance.now() - this.#beganMs) / 1_000;
+  }
+
+  /**
+   * Saves all that a later start needs to go on, with Kymo's own counters, in `checkpoints/step_<step>` of the run's folder. The state is
+   * copied in the call; it resolves when the checkpoint is durable. Until then the ones before it stand as they were, whatever
+   * happens. Without `await` it is ended by the next save, by `finish`, and when the process ends.
+   *
+   * Rejects with a TypeError for a call of the wrong shape. A full disk, or a state that cannot be kept, is told and the result says so
+   * (the latter is thrown when strict): a training goes on.
+   *
+   * @example
+   * await run.saveCheckpoint({ state: { weights, optimizer }, step, isBest, buffer: () => replay.contents() });
+   */
+  saveCheckpoint(options: SaveOptions): Promise<SaveResult> {
+    return this.#checkpointsFor('save')?.save(options) ?? Promise.resolve({ kind: 'disabled' });
+  }
+
+  /** The same, blocking: returns when the checkpoint is durable. */
+  saveCheckpointSync(options: SaveOptions): SaveResult {
+    return this.#checkpointsFor('save')?.saveSync(options) ?? { kind: 'disabled' };
+  }
+
+  /**
+   * The newest checkpoint of this run (or the one that is asked for); undefined when there is none. Before the first row, steps and wall time
+   * go on from it. Throws a CheckpointError that names the file when it is damaged, of a newer format, or was written by another serializer.
+   */
+  loadCheckpoint(options: LoadOptions = {}): LoadedCheckpoint | undefined {
+    return this.#checkpointsFor('load')?.load(options);
   }
 
   /** Commits a pending row and resolves when everything logged so far is delivered or in the spool. Never rejects. */
@@ -305,6 +364,59 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     exportRun(this.#identity);
   }
 
+  /** Undefined for a run that does nothing. */
+  #checkpointsFor(what: 'save' | 'load'): Checkpoints | undefined {
+    if (!this.enabled) return undefined;
+    if (what === 'save' && this.#ended)
+      throw new Error(`kymo: the run ${this.id} has finished; save its checkpoints before finish()`);
+    this.#checkpoints ??= new Checkpoints(
+      {
+        id: this.id,
+        project: this.project,
+        dir: this.dir,
+        rank: this.#identity.rank ?? 0,
+        attempt: this.attempt,
+        strict: this.complaints.strict,
+        undone: this.#undone(),
+        wallTime: () => this.wallTime,
+        counters: () => this.#steps,
+        goOn: (steps, wallTime) => this.#goOn(steps, wallTime),
+        event: event => {
+          if (!this.#ended) this.#own.event(event);
+        },
+      },
+      this.#settings.checkpoints,
+    );
+    return this.#checkpoints;
+  }
+
+  /** Including what this attempt itself undoes. */
+  #undone(): readonly { readonly attempt: number; readonly fromStep: number }[] {
+    const { attempt, resumeStep } = this.#identity;
+    const before = this.#settings.resumption?.undone ?? [];
+    return Number.isNaN(resumeStep) ? before : [...before, { attempt, fromStep: resumeStep }];
+  }
+
+  #goOn(steps: readonly SavedSteps[], wallTime: number): void {
+    if (this.#hasRows()) return;
+    this.#restoreSteps(steps);
+    this.#earlierSeconds = wallTime;
+  }
+
+  #hasRows(): boolean {
+    const before = new Map(this.#restored.map(one => [one.scope, one]));
+    for (const [scope, { next, highest }] of this.#steps) {
+      const one = before.get(scope);
+      if (next !== (one?.next ?? 0) || highest !== (one?.highest ?? -1)) return true;
+    }
+    return false;
+  }
+
+  #restoreSteps(steps: readonly SavedSteps[]): void {
+    this.#restored = steps;
+    for (const { scope, next, highest } of steps) this.steps(scope).restore(next, highest);
+  }
+
   #completeRows(): void {
     for (const action of this.#beforeFlush) action();
     for (const writer of this.#writers.values()) writer.commit();
@@ -331,6 +443,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   #end(state: RunState, exitCode: number | undefined, error: unknown): void {
     if (this.#ended) return;
     clearInterval(this.#heartbeat);
+    this.#checkpoints?.finishNow();
     this.#completeRows();
     this.#recordChanges();
     if (error !== undefined && error !== null) this.#events.fatal(error);
@@ -343,6 +456,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     }
     const nowhere = afterFinish(this.#runtime.recorder, this.complaints, this.id);
     for (const writer of this.#writers.values()) writer.redirect(nowhere);
+    this.#claim?.release();
     this.#runtime.removeRun(this);
     restoreRun(this.id);
     const outer = this.#runtime.currentRun();
