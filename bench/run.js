@@ -17,6 +17,7 @@ const BENCHMARKS = {
   otlp: 'encode, check and decode, per item',
   jsonl: 'the jsonl exporter alone',
   tensorboard: 'the tensorboard exporter alone',
+  'read-metrics': 'metrics read back: typed columns against JSON.parse',
 };
 const HELP = `usage: npm run bench [-- [--only NAME]… [--quick] [--json] [--no-build]]
 

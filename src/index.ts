@@ -114,6 +114,16 @@ export type { Rollout } from './research/rollout.ts';
 export type { HistogramOptions, LogOptions, Row, ScalarOptions } from './research/row-options.ts';
 export type { FinishOptions, Run } from './research/run.ts';
 export { type FindOptions, type FoundRun, findRuns } from './research/runs/find-runs.ts';
+export {
+  type MetricColumns,
+  type MetricRecord,
+  MetricsFileError,
+  type MetricsSource,
+  type ReadMetricsOptions,
+  readMetrics,
+  type StreamMetricsOptions,
+  streamMetrics,
+} from './research/runs/read-metrics.ts';
 export type { ResumeMode, ResumeOptions } from './research/runs/resume.ts';
 export { RunError, type RunProblem } from './research/runs/run-error.ts';
 export { logStepProgress, type StepProgressOptions } from './research/step-progress.ts';
