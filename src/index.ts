@@ -95,6 +95,13 @@ export type { ArrayInput } from './research/media/shapes.ts';
 export type { Message } from './research/messages.ts';
 export type { MetricDefinition, MetricSummary } from './research/metric-definition.ts';
 export {
+  type HyperparameterValue,
+  type MetricLogger,
+  MultiLogger,
+  RunMetricLogger,
+} from './research/metric-logger.ts';
+export { METRIC_SETS, type MetricSet, type MetricSetRow } from './research/metric-sets.ts';
+export {
   config,
   defineMetric,
   event,
@@ -114,6 +121,7 @@ export type { Rollout } from './research/rollout.ts';
 export type { HistogramOptions, LogOptions, Row, ScalarOptions } from './research/row-options.ts';
 export type { FinishOptions, Run } from './research/run.ts';
 export { type FindOptions, type FoundRun, findRuns } from './research/runs/find-runs.ts';
+export { type LogBackend, MetricsLogger } from './research/runs/metrics-logger.ts';
 export {
   type MetricColumns,
   type MetricRecord,
@@ -125,6 +133,7 @@ export {
   streamMetrics,
 } from './research/runs/read-metrics.ts';
 export type { ResumeMode, ResumeOptions } from './research/runs/resume.ts';
+export { RunDir, type RunDirOptions } from './research/runs/run-dir.ts';
 export { RunError, type RunProblem } from './research/runs/run-error.ts';
 export { logStepProgress, type StepProgressOptions } from './research/step-progress.ts';
 export type { Fields, Level, Severity, SeverityName } from './research/text.ts';
@@ -134,4 +143,5 @@ export {
   type TraceOnErrorOptions,
   traceOnError,
 } from './research/trace-on-error.ts';
+export { type ProgressOptions, TrainingProgress } from './research/training-progress.ts';
 export type { DeliveryReport } from './sdk/recorder.ts';

@@ -1,5 +1,4 @@
 // Who a run is: what `init` was told, what the environment adds, what is made up, and the OTLP resource of all that.
-import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, hostname, platform } from 'node:os';
 import { basename, join } from 'node:path';
@@ -12,7 +11,6 @@ import { checkOptions, nearest, shown, wrongType } from './checks.ts';
 import { tell } from './complaints.ts';
 import { inheritedRun, ranks } from './environment.ts';
 import { isStep } from './numbers.ts';
-import { slug } from './runs/find-runs.ts';
 import {
   RESUME_MODES,
   type ResumeMode,
@@ -20,6 +18,7 @@ import {
   type ResumeRequest,
   type Resumption,
 } from './runs/resume.ts';
+import { newRunId } from './runs/run-id.ts';
 
 /** Run ids, names, groups, job types and tags are kept up to this many UTF-16 units; longer ones are refused. */
 export const MAX_IDENTITY_LENGTH = 1_000;
@@ -230,12 +229,6 @@ export function resumeRequest(options: InitOptions, projectDirectory: string): R
       details.attempt ?? (id === inherited.id ? inherited.attempt : undefined) ?? Number.POSITIVE_INFINITY,
     config: options.config,
   };
-}
-
-/** `<project>_<UTC yyyymmdd_HHMMSS>_<4 random base36>`; the project's part is such that the run's folder has the id's name. */
-export function newRunId(project: string, now: Date): string {
-  const time = now.toISOString().replace(/[-:]/g, '').replace('T', '_').slice(0, 15);
-  return `${slug(project)}_${time}_${(randomBytes(4).readUInt32LE() % 36 ** 4).toString(36).padStart(4, '0')}`;
 }
 
 function projectOf(options: InitOptions, projectDirectory: string): string {

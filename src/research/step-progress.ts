@@ -46,7 +46,8 @@ export function logStepProgress(
   logger.say('info', `step ${step}/${total} (${percent.toFixed(1)}%)${tail}`, logStepProgress);
 }
 
-function shownValue(value: unknown): string {
+/** A value for people: whole numbers whole, others with four digits. */
+export function shownValue(value: unknown): string {
   if (typeof value !== 'number') return String(value);
   if (Number.isInteger(value)) return String(value);
   return general(value);

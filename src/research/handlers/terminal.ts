@@ -20,9 +20,14 @@ let closed = false;
 
 /** One line, written before this returns: the event loop may not turn for hours. */
 export function writeLine(line: string): void {
+  writeText(`${line}\n`);
+}
+
+/** The same for a piece of a line. */
+export function writeText(text: string): void {
   if (closed) return;
   const notice = leftOut === 0 ? '' : `(${leftOut} lines were left out: stderr was not read)\n`;
-  const bytes = Buffer.from(`${notice}${line}\n`);
+  const bytes = Buffer.from(`${notice}${text}`);
   const giveUpAt = Date.now() + PATIENCE_MS;
   for (let at = 0; at < bytes.length; ) {
     try {

@@ -3,6 +3,7 @@ import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkOptions, wrongType } from '../checks.ts';
 import { readRunFile } from './run-file.ts';
+import { slug } from './run-id.ts';
 
 export interface FindOptions {
   /** Only runs of this project (or, for bare run folders, this experiment). */
@@ -49,17 +50,6 @@ export function findRuns(baseDir = 'runs', options: FindOptions = {}): FoundRun[
       runs.push(run);
   }
   return runs.sort((a, b) => a.created.getTime() - b.created.getTime() || (a.id < b.id ? -1 : 1));
-}
-
-/** The experiment's part of a run's folder name. */
-export function slug(experiment: string): string {
-  return (
-    experiment
-      .toLowerCase()
-      .replace(/[^a-z0-9.-]+/g, '-')
-      .replace(/^[.-]+|[.-]+$/g, '')
-      .slice(0, 60) || 'run'
-  );
 }
 
 function describe(path: string, folder: string): FoundRun | undefined {

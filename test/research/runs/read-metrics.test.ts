@@ -277,7 +277,9 @@ describe('columns', () => {
     );
     const { rows, columns } = readMetrics(file, { columns: ['step', 'metric 3999'] });
     expect(rows).toBe(40);
-    expect(() => readMetrics(file, { columns: true })).toThrow(/more than 100000 different names.*say which are wanted/);
+    expect(() => readMetrics(file, { columns: true })).toThrow(
+      /more than 100000 different names.*say which are wanted/,
+    );
     expect([...columns.get('metric 3999')!]).toEqual(
       Array.from({ length: 40 }, (_, step) => step * 3999 + 0.5),
     );
