@@ -381,9 +381,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
         wallTime: () => this.wallTime,
         counters: () => this.#steps,
         goOn: (steps, wallTime) => this.#goOn(steps, wallTime),
-        event: event => {
-          if (!this.#ended) this.#own.event(event);
-        },
+        event: event => this.#own.event(event),
       },
       this.#settings.checkpoints,
     );

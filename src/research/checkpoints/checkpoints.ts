@@ -74,7 +74,7 @@ export class Checkpoints {
     const work = new BackgroundWork(this.whole(task));
     this.pending = work;
     try {
-      return this.saved(await work.done, task);
+      return { kind: 'saved', checkpoint: (await work.done).checkpoint };
     } catch (error) {
       return this.failed(error, task.manifest.step);
     } finally {
@@ -98,7 +98,7 @@ export class Checkpoints {
     }
     this.finishNow();
     try {
-      return this.saved(workNow(this.whole(task)), task);
+      return { kind: 'saved', checkpoint: workNow(this.whole(task)).checkpoint };
     } catch (error) {
       return this.failed(error, task.manifest.step);
     }
@@ -213,11 +213,12 @@ export class Checkpoints {
     const saved = yield* saveCheckpoint(task);
     // Here, because whoever waits for the promise may come later than the next save.
     this.buffer = saved.buffer;
+    this.newest = saved.checkpoint.step;
+    this.announce(saved, task);
     return saved;
   }
 
-  private saved({ checkpoint }: Saved, { manifest, state }: SaveTask): SaveResult {
-    this.newest = checkpoint.step;
+  private announce({ checkpoint }: Saved, { manifest, state }: SaveTask): void {
     const attributes: Attributes = {
       [names.ARTIFACT_NAME]: 'checkpoint',
       [names.ARTIFACT_TYPE]: 'checkpoint',
@@ -236,7 +237,6 @@ export class Checkpoints {
       attributes[names.ARTIFACT_ALIASES] = ['best'];
     }
     this.host.event({ name: names.EVENT_ARTIFACT, attributes });
-    return { kind: 'saved', checkpoint };
   }
 
   /** What cannot be encoded is the caller's to mend. */

@@ -85,6 +85,8 @@ export function markBest(checkpoints: string, step: number): void {
     writeFileSync(temporary, `${target}\n`);
   }
   try {
+    // Windows does not rename over a link to a folder.
+    if (process.platform === 'win32') rmSync(join(checkpoints, BEST), { force: true });
     renameSync(temporary, join(checkpoints, BEST));
   } catch (error) {
     rmSync(temporary, { force: true });

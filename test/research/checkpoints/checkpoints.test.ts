@@ -132,6 +132,9 @@ describe('a checkpoint', () => {
     const finished = run.finish();
     expect(folders(run)).toEqual(['step_1', 'step_2', 'step_3']);
     await finished;
+    const events = around.recorder.logs().map(record => record.eventName);
+    expect(events.filter(name => name === 'kymo.artifact')).toHaveLength(3);
+    expect(events.at(-1)).toBe('kymo.run.finish');
     expect(() => run.saveCheckpointSync({ state: 'd', step: 4 })).toThrow(
       /has finished; save its checkpoints before/,
     );

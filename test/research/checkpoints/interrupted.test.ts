@@ -12,6 +12,8 @@ import { projectFolder, train } from '../../sdk/trainer.ts';
 let project: ReturnType<typeof projectFolder>;
 const mounted: string[] = [];
 const ENV = { KYMO_COLLECTOR_LINGER_MS: '0', KYMO_QUIET: '1' };
+/** Checkpoints need no collector. */
+const ALONE = { KYMO_QUIET: '1', KYMO_ENDPOINT: 'http://127.0.0.1:9', KYMO_EXIT_TIMEOUT_MS: '0' };
 beforeEach(() => {
   project = projectFolder();
 });
@@ -47,8 +49,8 @@ describe('a process killed while it saves', () => {
     '%s: every checkpoint that it said was saved can be loaded, and the next process goes on from the last',
     async (_how, loop) => {
       let said = -1;
-      for (const patienceMs of [0, 13]) {
-        const trainer = train(project.path, `${STATE}\n${loop}`, ENV);
+      for (const patienceMs of [0, 11]) {
+        const trainer = train(project.path, `${STATE}\n${loop}`, ALONE);
         await trainer.said('saved');
         await delay(patienceMs);
         trainer.child.kill('SIGKILL');
@@ -75,7 +77,7 @@ describe('a process killed while it saves', () => {
     const { code } = await train(
       project.path,
       `${STATE}\nvoid resumed.saveCheckpoint(save(5)); process.exit(3);`,
-      ENV,
+      ALONE,
     ).ended;
     expect(code).toBe(3);
     expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 5, bufferStep: 5 });
@@ -97,7 +99,7 @@ describe('a full disk', () => {
       const results = [];
       for (const step of [1, 2]) results.push((await resumed.saveCheckpoint(save(step))).kind, resumed.saveCheckpointSync(save(step)).kind);
       console.log(JSON.stringify({ results, loaded: resumed.loadCheckpoint().step }));`;
-    const { code, stdout, stderr } = await train(project.path, script, ENV).ended;
+    const { code, stdout, stderr } = await train(project.path, script, ALONE).ended;
     expect(code).toBe(0);
     expect(JSON.parse(stdout.split('\n')[1]!)).toEqual({
       results: ['saved', 'saved', 'failed', 'failed'],
@@ -115,7 +117,7 @@ describe('a full disk', () => {
     const again = await train(
       project.path,
       `${STATE}\nconsole.log(resumed.saveCheckpointSync(save(2)).kind);`,
-      ENV,
+      ALONE,
     ).ended;
     expect(again).toMatchObject({ code: 0, stdout: 'from 1\nsaved\n' });
     expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 2, state: { step: 2 } });

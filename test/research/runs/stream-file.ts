@@ -22,7 +22,7 @@ for await (const { rows: count, columns } of streamMetrics(file, {
   rows += count;
   for (const value of columns.get('train/metric_7')!) sum += value;
   if (piece === 2) before = used();
-  if (piece++ % 64 === 3) most = Math.max(most, used());
+  if (piece++ % 16 === 3) most = Math.max(most, used());
 }
 most = Math.max(most, used());
 let records = 0;
