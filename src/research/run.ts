@@ -5,10 +5,10 @@ import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
 import { GLOBAL_SCOPE, SCOPE, SYSTEM_LOGGER, SYSTEM_SCOPE } from '../semconv/names.ts';
 import { afterFinish } from './after-finish.ts';
 import { Checkpoints } from './checkpoints/checkpoints.ts';
-import type { SavedSteps } from './checkpoints/manifest.ts';
 import type { LoadedCheckpoint, LoadOptions, SaveOptions, SaveResult } from './checkpoints/options.ts';
 import { checkOptions, wrongType } from './checks.ts';
 import { Complaints } from './complaints.ts';
+import { RunCounters } from './counters.ts';
 import { exportRun, restoreRun } from './environment.ts';
 import { closeHandlers, EventOrigin, handlersSettled, hub } from './handlers/hub.ts';
 import { configEvent, runEvent } from './handlers/make-event.ts';
@@ -24,7 +24,7 @@ import { RowWriter } from './row-writer.ts';
 import { RunEvents, type RunState } from './run-events.ts';
 import { Claim } from './runs/claims.ts';
 import type { Resumption } from './runs/resume.ts';
-import { StepCounter } from './steps.ts';
+import type { StepCounter } from './steps.ts';
 
 /** How often a run says that it lives; the collector takes it for crashed after six of them. */
 const HEARTBEAT_MS = 10_000;
@@ -73,7 +73,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   readonly #modeFromName: boolean;
   readonly #config: RecordedChanges;
   readonly #summary: RecordedChanges;
-  readonly #steps = new Map<string, StepCounter>();
+  readonly #counters: RunCounters;
   readonly #scopes = new Map<string, ScopeId>();
   readonly #writers = new Map<string, RowWriter>();
   readonly #own: RowWriter;
@@ -82,12 +82,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
   readonly #origin: EventOrigin;
   readonly #settings: RunSettings;
   readonly #claim: Claim | undefined;
-  /** What ran before this process did, and when it began. */
-  #earlierSeconds: number;
-  readonly #beganMs = performance.now();
   #checkpoints: Checkpoints | undefined;
-  /** The counters as an earlier process left them. */
-  #restored: readonly SavedSteps[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
   #systemScope: ScopeId | undefined;
   #changesAsked = false;
@@ -117,11 +112,10 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     );
     this.#config = recordedMap('run.config', this.#askForChanges);
     this.#summary = recordedMap('run.summary', this.#askForChanges);
+    this.#counters = new RunCounters(settings.resumption?.steps ?? [], settings.resumption?.wallTime ?? 0);
     this.#own = this.writer(OWN_SCOPE, GLOBAL_SCOPE);
     this.#origin = new EventOrigin(this, GLOBAL_SCOPE, OWN_SCOPE);
     this.#settings = settings;
-    this.#earlierSeconds = settings.resumption?.wallTime ?? 0;
-    this.#restoreSteps(settings.resumption?.steps ?? []);
     this.#claim = this.enabled
       ? new Claim(runtime.projectDirectory, this.id, identity.rank ?? 0, identity.attempt)
       : undefined;
@@ -219,7 +213,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
    * Seconds that this training has run: those of earlier attempts up to the checkpoint that the run went on from, and those since `init`.
    */
   get wallTime(): number {
-    return this.#earlierSeconds + (performance.now() - this.#beganMs) / 1_000;
+    return this.#counters.wallTime;
   }
 
   /**
@@ -233,13 +227,13 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
    * @example
    * await run.saveCheckpoint({ state: { weights, optimizer }, step, isBest, buffer: () => replay.contents() });
    */
-  saveCheckpoint(options: SaveOptions): Promise<SaveResult> {
-    return this.#checkpointsFor('save')?.save(options) ?? Promise.resolve({ kind: 'disabled' });
+  async saveCheckpoint(options: SaveOptions): Promise<SaveResult> {
+    return this.enabled ? this.#checkpointsOf().save(options) : { kind: 'disabled' };
   }
 
   /** The same, blocking: returns when the checkpoint is durable. */
   saveCheckpointSync(options: SaveOptions): SaveResult {
-    return this.#checkpointsFor('save')?.saveSync(options) ?? { kind: 'disabled' };
+    return this.enabled ? this.#checkpointsOf().saveSync(options) : { kind: 'disabled' };
   }
 
   /**
@@ -247,7 +241,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
    * go on from it. Throws a CheckpointError that names the file when it is damaged, of a newer format, or was written by another serializer.
    */
   loadCheckpoint(options: LoadOptions = {}): LoadedCheckpoint | undefined {
-    return this.#checkpointsFor('load')?.load(options);
+    return this.enabled ? this.#checkpointsOf().load(options) : undefined;
   }
 
   /** Commits a pending row and resolves when everything logged so far is delivered or in the spool. Never rejects. */
@@ -346,12 +340,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
 
   /** @internal */
   steps(scope: string): StepCounter {
-    let steps = this.#steps.get(scope);
-    if (steps === undefined) {
-      steps = new StepCounter();
-      this.#steps.set(scope, steps);
-    }
-    return steps;
+    return this.#counters.steps(scope);
   }
 
   /** @internal `action` writes what has been held back; it runs before every flush and at the run's end. */
@@ -364,11 +353,7 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     exportRun(this.#identity);
   }
 
-  /** Undefined for a run that does nothing. */
-  #checkpointsFor(what: 'save' | 'load'): Checkpoints | undefined {
-    if (!this.enabled) return undefined;
-    if (what === 'save' && this.#ended)
-      throw new Error(`kymo: the run ${this.id} has finished; save its checkpoints before finish()`);
+  #checkpointsOf(): Checkpoints {
     this.#checkpoints ??= new Checkpoints(
       {
         id: this.id,
@@ -377,10 +362,9 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
         rank: this.#identity.rank ?? 0,
         attempt: this.attempt,
         strict: this.complaints.strict,
+        ended: () => this.#ended,
         undone: this.#undone(),
-        wallTime: () => this.wallTime,
-        counters: () => this.#steps,
-        goOn: (steps, wallTime) => this.#goOn(steps, wallTime),
+        counters: this.#counters,
         event: event => this.#own.event(event),
       },
       this.#settings.checkpoints,
@@ -393,26 +377,6 @@ export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Dispo
     const { attempt, resumeStep } = this.#identity;
     const before = this.#settings.resumption?.undone ?? [];
     return Number.isNaN(resumeStep) ? before : [...before, { attempt, fromStep: resumeStep }];
-  }
-
-  #goOn(steps: readonly SavedSteps[], wallTime: number): void {
-    if (this.#hasRows()) return;
-    this.#restoreSteps(steps);
-    this.#earlierSeconds = wallTime;
-  }
-
-  #hasRows(): boolean {
-    const before = new Map(this.#restored.map(one => [one.scope, one]));
-    for (const [scope, { next, highest }] of this.#steps) {
-      const one = before.get(scope);
-      if (next !== (one?.next ?? 0) || highest !== (one?.highest ?? -1)) return true;
-    }
-    return false;
-  }
-
-  #restoreSteps(steps: readonly SavedSteps[]): void {
-    this.#restored = steps;
-    for (const { scope, next, highest } of steps) this.steps(scope).restore(next, highest);
   }
 
   #completeRows(): void {

@@ -4,12 +4,13 @@ import { pathToFileURL } from 'node:url';
 import type { Attributes } from '../../otlp/model.ts';
 import * as names from '../../semconv/names.ts';
 import { tell } from '../complaints.ts';
+import type { RunCounters } from '../counters.ts';
 import type { EventInput } from '../events.ts';
 import { findRuns } from '../runs/find-runs.ts';
 import type { StepCounter } from '../steps.ts';
 import { bestFolder, CHECKPOINTS_FOLDER, manifestOf, readCheckpoints, stepFolder } from './folder.ts';
 import { loadCheckpoint, missing } from './load.ts';
-import { CHECKPOINT_FORMAT, type Manifest, type SavedBuffer, type SavedSteps } from './manifest.ts';
+import { CHECKPOINT_FORMAT, type Manifest, type SavedBuffer } from './manifest.ts';
 import {
   type CheckpointOptions,
   checkLoad,
@@ -34,11 +35,8 @@ export interface CheckpointHost {
   readonly strict: boolean;
   /** Rows of lower attempts from a step on that later ones have undone. */
   readonly undone: readonly { readonly attempt: number; readonly fromStep: number }[];
-  wallTime(): number;
-  /** The step counters of all scopes so far. */
-  counters(): Iterable<readonly [scope: string, steps: StepCounter]>;
-  /** Makes the run go on from here, unless it has rows of its own already. */
-  goOn(steps: readonly SavedSteps[], wallTime: number): void;
+  readonly counters: RunCounters;
+  ended(): boolean;
   event(event: EventInput): void;
 }
 
@@ -58,19 +56,23 @@ export class Checkpoints {
 
   async save(options: SaveOptions): Promise<SaveResult> {
     checkSave('saveCheckpoint', options);
+    if (this.host.ended()) return this.late(options);
+    // One at a time: an earlier one that is not done yet is ended first.
+    this.finishNow();
     let task: SaveTask;
     try {
       task = this.task(options, { copy: true });
     } catch (error) {
       if (!(error instanceof TensorsToAwait)) return this.refused(error, options);
       try {
-        task = this.task(options, { copy: true, tensors: await awaitTensors(error.tensors) });
+        const tensors = await awaitTensors(error.tensors);
+        if (this.host.ended()) return this.late(options);
+        this.finishNow();
+        task = this.task(options, { copy: true, tensors });
       } catch (problem) {
         return this.refused(problem, options);
       }
     }
-    // One at a time: an earlier one that is not done yet is ended first.
-    this.finishNow();
     const work = new BackgroundWork(this.whole(task));
     this.pending = work;
     try {
@@ -84,6 +86,8 @@ export class Checkpoints {
 
   saveSync(options: SaveOptions): SaveResult {
     checkSave('saveCheckpointSync', options);
+    if (this.host.ended()) return this.late(options);
+    this.finishNow();
     let task: SaveTask;
     try {
       task = this.task(options, { copy: false });
@@ -96,7 +100,6 @@ export class Checkpoints {
           : error;
       return this.refused(problem, options);
     }
-    this.finishNow();
     try {
       return { kind: 'saved', checkpoint: workNow(this.whole(task)).checkpoint };
     } catch (error) {
@@ -121,8 +124,9 @@ export class Checkpoints {
       tf: options.tf,
       buffer: options.buffer ?? true,
     });
-    if (found.own) this.buffer = found.manifest.buffer;
-    this.host.goOn(found.manifest.steps, found.manifest.wall_time);
+    const goesOn = this.host.counters.goOn(found.manifest.steps, found.manifest.wall_time);
+    // One that is only looked at has nothing to do with what comes.
+    if (found.own && goesOn) this.buffer = found.manifest.buffer;
     return loaded;
   }
 
@@ -168,7 +172,7 @@ export class Checkpoints {
 
   private task(options: SaveOptions, how: { copy: boolean; tensors?: TensorValues }): SaveTask {
     const { host } = this;
-    const counters = [...host.counters()];
+    const counters = [...host.counters.scopes];
     const step = options.step ?? lastStep(counters);
     const { serializer } = this.options;
     const state = serialize(options.state, 'state', { serializer, ...how });
@@ -190,7 +194,7 @@ export class Checkpoints {
         // A row of this very step that is there already is not written again.
         resume_step: wasLogged(step, counters) ? step + 1 : step,
         saved: new Date().toISOString(),
-        wall_time: Math.round(host.wallTime() * 1_000) / 1_000,
+        wall_time: Math.round(host.counters.wallTime * 1_000) / 1_000,
         steps: counters.map(([scope, { next, highest }]) => ({ scope, next, highest })),
       },
       state,
@@ -239,10 +243,18 @@ export class Checkpoints {
     this.host.event({ name: names.EVENT_ARTIFACT, attributes });
   }
 
+  private late({ step }: SaveOptions): SaveResult {
+    const { id, counters } = this.host;
+    return this.failed(
+      new Error(`the run ${id} has finished; save before finish()`),
+      step ?? lastStep([...counters.scopes]),
+    );
+  }
+
   /** What cannot be encoded is the caller's to mend. */
   private refused(error: unknown, { step }: SaveOptions): SaveResult {
     if (this.host.strict) throw error;
-    return this.failed(error, step ?? lastStep([...this.host.counters()]));
+    return this.failed(error, step ?? lastStep([...this.host.counters.scopes]));
   }
 
   /** A training goes on without a checkpoint, but not without being told. */

@@ -79,15 +79,19 @@ export function* syncFolder(folder: string): Work<void> {
   }
 }
 
-/** Makes a folder with those above it, and their names durable. */
+/** Makes a folder with those above it, and the names of all that are new durable. */
 export function makeFolder(folder: string): void {
   const first = mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
   if (first === undefined || process.platform === 'win32') return;
-  const fd = openSync(dirname(first), O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+  const above = dirname(first);
+  for (let parent = dirname(folder); ; parent = dirname(parent)) {
+    const fd = openSync(parent, O_RDONLY);
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (parent === above || parent === dirname(parent)) return;
   }
 }
 

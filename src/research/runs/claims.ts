@@ -35,11 +35,15 @@ export class Claim {
     this.folder = folderOf(projectDirectory, id);
     this.file = join(this.folder, `${process.pid}-${randomBytes(4).toString('hex')}.json`);
     const writer: Writer = { mark: ownMark(), machine: machineId(), rank, attempt };
-    try {
-      mkdirSync(this.folder, { recursive: true });
-      writeFileSync(this.file, JSON.stringify(writer));
-    } catch {
-      // Nobody will know that this process writes the run. It is no reason to end it.
+    for (let tries = 0; tries < 2; tries++) {
+      try {
+        mkdirSync(this.folder, { recursive: true });
+        writeFileSync(this.file, JSON.stringify(writer));
+        return;
+      } catch {
+        // Once more, because the last one to leave may just have removed the folder. Else nobody will know that this process writes the
+        // run, which is no reason to end it.
+      }
     }
   }
 

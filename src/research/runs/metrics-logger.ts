@@ -10,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { kindOf, shown, wrongType } from '../checks.ts';
 import { tell } from '../complaints.ts';
 import { toNumber } from '../numbers.ts';
@@ -45,15 +46,21 @@ export class MetricsLogger implements Disposable {
     const { backends = [] } = options;
     if (!Array.isArray(backends) || backends.some(one => typeof one?.log !== 'function'))
       throw wrongType('MetricsLogger({backends})', 'a list of objects with log()', backends);
-    this.path = path instanceof URL ? path.pathname : resolve(path);
+    this.path = path instanceof URL ? fileURLToPath(path) : resolve(path);
     if (existsSync(join(dirname(this.path), '..', 'run.json')))
       throw new TypeError(
         `kymo: ${this.path} belongs to a run, whose files the collector writes; log to the run, or choose another file`,
       );
     this.#backends = backends;
     mkdirSync(dirname(this.path), { recursive: true });
-    this.#fd = openSync(this.path, 'a+', 0o640);
-    this.#beganMs = performance.now() - 1_000 * this.#mendTail(this.#fd);
+    const fd = openSync(this.path, 'a+', 0o640);
+    try {
+      this.#beganMs = performance.now() - 1_000 * this.#mendTail(fd);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#fd = fd;
   }
 
   /**
@@ -70,7 +77,7 @@ export class MetricsLogger implements Disposable {
     const add = (key: string, value: unknown): void => {
       const json = jsonOf(key, value);
       if (json === undefined) return;
-      row[key] = typeof value === 'object' && value !== null ? (toNumber(value) ?? value) : value;
+      row[key] = holdsNumbers(value) ? toNumber(value) : value;
       text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${json}`;
     };
     for (const key of Object.keys(record)) add(key, record[key]);
@@ -116,16 +123,27 @@ export class MetricsLogger implements Disposable {
       at += read;
     }
     const whole = tail.lastIndexOf(0x0a) + 1;
-    if (whole < tail.length) {
-      if (parseRecord(tail.toString('utf8', whole)) !== undefined) writeWhole(fd, Buffer.from('\n'));
-      else if (whole > 0 || from === 0) {
-        tell(
-          `${this.path} ends in half a line (${tail.length - whole} bytes), which is cut off: its writer was interrupted`,
-        );
-        ftruncateSync(fd, from + whole);
-      }
+    const lines = tail.toString('utf8', 0, whole).split('\n').slice(0, -1);
+    const last = lines.findLast(line => line.trim() !== '');
+    const rest = tail.toString('utf8', whole);
+    const isRow = rest === '' || parseRecord(rest) !== undefined;
+    // Half a row begins like one, and stands behind whole ones: anything else is somebody's file.
+    if (
+      (last !== undefined && parseRecord(last) === undefined) ||
+      !(isRow || rest.startsWith('{"') || rest === '{')
+    )
+      throw new TypeError(
+        `kymo: ${this.path} holds something else than rows of metrics; choose another file`,
+      );
+    if (rest !== '' && isRow) {
+      writeWhole(fd, Buffer.from('\n'));
+      lines.push(rest);
+    } else if (rest !== '') {
+      tell(
+        `${this.path} ends in half a line (${size - from - whole} bytes), which is cut off: its writer was interrupted`,
+      );
+      ftruncateSync(fd, from + whole);
     }
-    const lines = tail.toString('utf8').split('\n');
     for (const line of lines.reverse()) {
       const wallTime = line === '' ? undefined : parseRecord(line)?.wall_time;
       if (typeof wallTime === 'number' && Number.isFinite(wallTime)) return wallTime;
@@ -134,9 +152,14 @@ export class MetricsLogger implements Disposable {
   }
 }
 
+/** A typed array or a tensor. */
+function holdsNumbers(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && (ArrayBuffer.isView(value) || 'dataSync' in value);
+}
+
 /** A value as JSON; undefined for undefined, which stands nowhere. */
 function jsonOf(key: string, value: unknown): string | undefined {
-  if (typeof value === 'object' && value !== null && (ArrayBuffer.isView(value) || 'dataSync' in value)) {
+  if (holdsNumbers(value)) {
     const number = toNumber(value);
     if (number === undefined)
       throw new TypeError(

@@ -135,9 +135,11 @@ describe('a checkpoint', () => {
     const events = around.recorder.logs().map(record => record.eventName);
     expect(events.filter(name => name === 'kymo.artifact')).toHaveLength(3);
     expect(events.at(-1)).toBe('kymo.run.finish');
-    expect(() => run.saveCheckpointSync({ state: 'd', step: 4 })).toThrow(
-      /has finished; save its checkpoints before/,
-    );
+    expect(run.saveCheckpointSync({ state: 'd', step: 4 })).toMatchObject({
+      kind: 'failed',
+      error: { message: 'the run r has finished; save before finish()' },
+    });
+    expect(folders(run)).toHaveLength(3);
   });
 
   it('saved again at a step takes the place of the one before, and leaves nothing of it', async () => {
@@ -228,6 +230,18 @@ describe('buffers', () => {
     expect(made).toBe(4);
     expect(run.loadCheckpoint({ step: 190 })).toMatchObject({ buffer: 'buffer 2', bufferStep: 110 });
     expect(readdirSync(join(run.dir, 'buffers'))).toHaveLength(4);
+  });
+
+  it('belong to a checkpoint also when the one before was not waited for, or an older one was looked at', async () => {
+    const run = start({ checkpoints: { bufferEvery: 100 } });
+    run.log({ loss: 1 });
+    await save(run, { state: 1, step: 1, buffer: 'first', isBest: true });
+    void run.saveCheckpoint({ state: 2, step: 150, buffer: 'second' });
+    const third = save(run, { state: 3, step: 151, buffer: 'not due' });
+    expect((await third).bufferStep).toBe(150);
+    run.loadCheckpoint({ best: true });
+    expect((await save(run, { state: 4, step: 152 })).bufferStep).toBe(150);
+    await run.finish();
   });
 
   it('go on belonging to what a resumed run saves', async () => {

@@ -238,6 +238,15 @@ describe('a bare metrics file', () => {
     expect(readMetrics(file()).map(row => row.step)).toEqual([1, 3, 4, 5]);
   });
 
+  it('that holds something else is refused and left as it is', () => {
+    for (const text of ['hello', 'notes\n{"step":1', '[1, 2]\n', '# title\n']) {
+      const other = join(base, 'other.txt');
+      writeFileSync(other, text);
+      expect(() => new MetricsLogger(other)).toThrow(/holds something else than rows of metrics/);
+      expect(readFileSync(other, 'utf8')).toBe(text);
+    }
+  });
+
   it('tells its backends each row and closes them, and an error of one reaches nobody', () => {
     const heard: unknown[] = [];
     const good: LogBackend = {
