@@ -124,6 +124,25 @@ describe('a full disk', () => {
   });
 });
 
+it('a run that another process writes is not resumed until that one has gone', async () => {
+  const holder = train(
+    project.path,
+    `kymo.init({ project: 'p', id: 'r' }).log({ a: 1 }); console.log('up'); setInterval(() => {}, 1_000);`,
+    ALONE,
+  );
+  await holder.said('up');
+  const resume = `try { const run = kymo.init({ project: 'p', id: 'r', resume: 'must' }); console.log(run.attempt); } catch (error) { console.log(error.code, error.message); }`;
+  const { stdout } = await train(project.path, resume, ALONE).ended;
+  expect(stdout).toMatch(
+    new RegExp(`^still_written .*still being written by process ${holder.child.pid} on .*end that one first`),
+  );
+  holder.child.kill('SIGKILL');
+  await holder.ended;
+  expect(await train(project.path, resume, ALONE).ended).toMatchObject({ stdout: '2\n' });
+  // Who has ended leaves no note.
+  expect(readdirSync(join(project.path, '.kymo/running'))).toEqual([]);
+});
+
 it('a resumed training is seamless: rows, steps and state as if it had never stopped', async () => {
   // SIGKILL at a random place of the second part; the sum of all losses is the judge.
   const script = `
