@@ -26,6 +26,8 @@ export function decodeCbor(
 
 /** A bigint has at most this many bytes: beyond, making it costs more than linear time. */
 const MAX_BIGINT_BYTES = 64 * 1024;
+/** Keys remembered by place. */
+const KNOWN_KEYS = 256;
 const KINDS = new Map(ARRAY_KINDS.map(kind => [kind.tag, kind]));
 type ArrayMaker = new (buffer: ArrayBuffer) => ArrayBufferView;
 
@@ -36,6 +38,8 @@ class Decoder {
   /** Of the value that comes next, where it is marked as shared; -1 otherwise. */
   private mark = -1;
   private at = 0;
+  /** By place in its map, the key that stood there last: maps of one kind follow each other. */
+  private readonly keys: { readonly bytes: Uint8Array; readonly text: string }[] = [];
 
   constructor(bytes: Uint8Array, tensor: (saved: SavedTensor) => unknown) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -119,8 +123,7 @@ class Decoder {
     const object: Record<string, unknown> = {};
     if (mark >= 0) this.shared[mark] = object;
     for (let i = 0; i < size; i++) {
-      const key = this.value(depth + 1);
-      if (typeof key !== 'string') throw this.error('a key that is no text');
+      const key = this.key(i, depth);
       const value = this.value(depth + 1);
       // An entry like any other, whatever it is called.
       if (key === '__proto__')
@@ -128,6 +131,23 @@ class Decoder {
       else object[key] = value;
     }
     return object;
+  }
+
+  private key(place: number, depth: number): string {
+    const { bytes, at } = this;
+    const known = this.keys[place];
+    if (known !== undefined && at + known.bytes.length <= bytes.length) {
+      let i = 0;
+      while (i < known.bytes.length && bytes[at + i] === known.bytes[i]) i++;
+      if (i === known.bytes.length) {
+        this.at = at + i;
+        return known.text;
+      }
+    }
+    const text = this.value(depth + 1);
+    if (typeof text !== 'string') throw this.error('a key that is no text');
+    if (place < KNOWN_KEYS) this.keys[place] = { bytes: bytes.subarray(at, this.at), text };
+    return text;
   }
 
   private jsMap(depth: number, mark: number): Map<unknown, unknown> {

@@ -63,6 +63,10 @@ class Encoder {
       throw new TypeError(
         `kymo: ${this.place().slice(0, 200)}… is nested deeper than ${MAX_DEPTH} levels; a list belongs into an array`,
       );
+    if (isPlain(value)) {
+      this.countFields(value, depth);
+      return;
+    }
     if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return;
     if (Array.isArray(value)) {
       for (let i = 0; i < value.length; i++) this.countAt(i, value[i], depth);
@@ -105,10 +109,14 @@ class Encoder {
   }
 
   private countFields(value: object, depth: number): void {
+    const keys = Object.keys(value);
+    if (isPlain(value)) {
+      for (const key of keys) this.countAt(key, (value as Record<string, unknown>)[key], depth);
+      return;
+    }
     if (value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef)
       throw this.refused(value, '');
     if (types.isPromise(value)) throw this.refused(value, '; await it first');
-    const keys = Object.keys(value);
     const prototype: unknown = Object.getPrototypeOf(value);
     if (keys.length === 0 && prototype !== null && Object.getPrototypeOf(prototype) !== null)
       throw this.refused(value, ': it shows no fields of its own; save what it is made of');
@@ -133,7 +141,8 @@ class Encoder {
   }
 
   private object(value: object): void {
-    if (ArrayBuffer.isView(value)) this.view(value);
+    if (isPlain(value)) this.fields(value as Record<string, unknown>);
+    else if (ArrayBuffer.isView(value)) this.view(value);
     else if (types.isAnyArrayBuffer(value)) this.bytes(new Uint8Array(value as ArrayBuffer));
     else if (Array.isArray(value)) {
       this.head(4, value.length);
@@ -252,6 +261,7 @@ class Encoder {
   }
 
   private text(text: string): void {
+    if (text.length < 24 && this.shortText(text)) return;
     if (!text.isWellFormed()) {
       this.head(6, TAG.typed);
       this.head(4, 2);
@@ -266,6 +276,21 @@ class Encoder {
       this.room(length);
       this.used += this.chunk.write(text, this.used);
     }
+  }
+
+  /** Most texts are keys of a few letters. False, with nothing written, for what is not. */
+  private shortText(text: string): boolean {
+    this.room(24);
+    const { chunk } = this;
+    let at = this.used + 1;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit > 0x7f) return false;
+      chunk[at++] = unit;
+    }
+    chunk[this.used] = 0x60 | text.length;
+    this.used = at;
+    return true;
   }
 
   private bytes(bytes: Uint8Array): void {
@@ -351,6 +376,11 @@ class Encoder {
 function kindOfArray(view: ArrayBufferView): ArrayKind {
   // By the tag that the engine gives it: a subclass (Buffer) is what it extends.
   return KIND_OF.get((view as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]) ?? UINT8;
+}
+
+/** An object literal of this realm that is no tensor: what most values are, told without asking the engine for each kind. */
+function isPlain(value: object): boolean {
+  return Object.getPrototypeOf(value) === Object.prototype && !isTensor(value);
 }
 
 function isLeaf(value: object): boolean {
