@@ -1,4 +1,5 @@
 // States as bytes and back: whatever structured clone can copy, bytes that any CBOR reader knows, and bytes that somebody made to do harm.
+import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { CborError, decodeCbor } from '../../../src/research/checkpoints/cbor-decode.ts';
@@ -23,6 +24,8 @@ describe('a state', () => {
           withBoxedValues: false,
         }),
         value => {
+          // Which no two of are equal to the matcher; they have a test of their own.
+          fc.pre(!inspect(value, { depth: null }).includes('Invalid Date'));
           expect(again(value)).toStrictEqual(structuredClone(value));
         },
       ),
