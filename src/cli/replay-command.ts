@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { startAuthenticators } from '../collector/authenticators.ts';
 import { COMPONENTS } from '../collector/components.ts';
 import type { CollectorConfig } from '../collector/config/config.ts';
 import { loadConfig } from '../collector/config/load.ts';
@@ -81,13 +82,18 @@ of their own, so that a collector which is running is not disturbed; exporters t
         registry: createRegistry(),
       };
       const feed = new Feed(source);
-      const context = exporterContext({ ...around, journal: { directory: scratch } }, exporter.id, 'replay');
+      const { authenticators, stop } = await startAuthenticators(loaded.config.extensions, around);
+      const context = exporterContext(
+        { ...around, authenticators, journal: { directory: scratch } },
+        exporter.id,
+        'replay',
+      );
       const report = await replay({
         source,
         feed,
         exporter: createExporter({ ...exporter, settings }, context, { ...around, resolver: feed.resolver }),
         runIds: new Set(values.run),
-      });
+      }).finally(stop);
       const { metrics, logs, traces } = report.items;
       print(
         `${report.found.size} of ${values.run.length} runs: ${metrics - report.companions} points, ${logs} log records, ${traces} spans${report.companions > 0 ? `, and ${counted(report.companions, 'point')} of kymo.step beside them` : ''}`,

@@ -111,6 +111,36 @@ export interface ComponentContext {
   readonly instruments: Instruments;
   /** Relative paths in settings start here (the project folder when embedded, else the working directory). */
   readonly baseDirectory: string;
+  /** What started extensions authenticate with, by the extension's id: for `auth::authenticator`. */
+  readonly authenticators?: ReadonlyMap<string, Authenticator>;
+}
+
+/** What became of looking at who sends. `refused` says why for the log; the sender only hears that it is not let in. */
+export type AuthVerdict =
+  | { readonly kind: 'known' }
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** Too many are being looked at: the sender should come again. */
+  | { readonly kind: 'busy' };
+/** Says who may send to a receiver. */
+export interface ServerAuthenticator {
+  /** The `WWW-Authenticate` of a refusal. */
+  readonly challenge: string;
+  /** `header` gives a request's header by its lower-case name. Never throws or rejects. */
+  check(header: (name: string) => string | undefined): AuthVerdict | Promise<AuthVerdict>;
+}
+/** Shows a peer who we are. */
+export interface ClientAuthenticator {
+  /** Headers for the next request. */
+  headers(): Readonly<Record<string, string>>;
+}
+export interface Authenticator {
+  readonly server?: ServerAuthenticator;
+  readonly client?: ClientAuthenticator;
+}
+/** Where settings name an authenticator: `path` within the settings, for errors. */
+export interface AuthenticatorReference {
+  readonly path: readonly string[];
+  readonly id: string;
 }
 
 export interface ExporterContext extends ComponentContext {
@@ -134,6 +164,8 @@ export interface ExporterType<S extends z.ZodType = z.ZodType> {
   /** Sends `batch.bytes` on as they came: it cannot be given a part of a request, so it takes no `scopes`. */
   readonly forwards?: true;
   readonly config: S;
+  /** The extensions that its requests are authenticated with. */
+  authenticators?(config: z.infer<S>): readonly AuthenticatorReference[];
   create(context: ExporterContext, config: z.infer<S>): Exporter;
 }
 
@@ -235,10 +267,14 @@ export interface ReceiverType<S extends z.ZodType = z.ZodType> {
   readonly signals: readonly Signal[];
   readonly stability: Stability;
   readonly config: S;
+  /** The extensions that say who may send to it. */
+  authenticators?(config: z.infer<S>): readonly AuthenticatorReference[];
   create(context: ReceiverContext, config: z.infer<S>): Receiver;
 }
 
 export interface Extension {
+  /** There once it has started, in an extension whose type `authenticates`. */
+  readonly authenticator?: Authenticator;
   start(): void | Promise<void>;
   stop(): void | Promise<void>;
 }
@@ -256,6 +292,8 @@ export interface ExtensionType<S extends z.ZodType = z.ZodType> {
   readonly aliases?: readonly string[];
   readonly stability: Stability;
   readonly config: S;
+  /** Whom it authenticates with these settings; left out by an extension that does not. */
+  authenticates?(config: z.infer<S>): readonly (keyof Authenticator)[];
   create(context: ExtensionContext, config: z.infer<S>): Extension;
 }
 

@@ -6,6 +6,8 @@ import { jsonlExporter } from './exporters/jsonl/index.ts';
 import { otlpGrpcExporter } from './exporters/otlp_grpc/index.ts';
 import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
 import { tensorboardExporter } from './exporters/tensorboard/index.ts';
+import { basicAuthExtension } from './extensions/basicauth/index.ts';
+import { bearerTokenAuthExtension } from './extensions/bearertokenauth/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
 import { aggregateProcessor } from './processors/aggregate/index.ts';
 import { attributesProcessor } from './processors/attributes/index.ts';
@@ -26,5 +28,5 @@ export const COMPONENTS: Components = {
     otlpHttpExporter,
     otlpGrpcExporter,
   ],
-  extensions: [healthCheckExtension],
+  extensions: [healthCheckExtension, bearerTokenAuthExtension, basicAuthExtension],
 };

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { machineId } from '../semconv/local.ts';
-import type { Exporter, ExporterContext } from './component.ts';
+import type { Authenticator, Exporter, ExporterContext } from './component.ts';
 import type { ConfiguredExporter } from './config/config.ts';
 import { CursorStore, exporterFolder } from './feed/cursor-store.ts';
 import type { Feed } from './feed/feed.ts';
@@ -31,6 +31,7 @@ export interface RunnersOptions {
   readonly baseDirectory: string;
   readonly logger: RootLogger;
   readonly registry: Registry;
+  readonly authenticators?: ReadonlyMap<string, Authenticator>;
 }
 
 /** Holds the record of runs from which others are rebuilt. */
@@ -122,7 +123,8 @@ export function exporterContext(
     baseDirectory,
     logger,
     registry,
-  }: Pick<RunnersOptions, 'baseDirectory' | 'logger' | 'registry'> & {
+    authenticators,
+  }: Pick<RunnersOptions, 'baseDirectory' | 'logger' | 'registry' | 'authenticators'> & {
     readonly journal: { readonly directory: string };
   },
   id: string,
@@ -135,6 +137,7 @@ export function exporterContext(
     logger: logger.with({ component: `exporters::${id}` }),
     instruments: registry.instruments({ exporter: id }),
     baseDirectory,
+    ...(authenticators === undefined ? {} : { authenticators }),
     stateDirectory,
     writerId: writer,
   };

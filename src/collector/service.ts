@@ -5,7 +5,7 @@ import { SIGNALS } from '../otlp/model.ts';
 import { processLives } from '../otlp/spool-file.ts';
 import { collectorKey, FORMAT_VERSION, realPath } from '../semconv/local.ts';
 import { packageVersion } from '../semconv/version.ts';
-import type { Extension, Health, Ingest, Position, Receiver } from './component.ts';
+import type { Authenticator, Extension, Health, Ingest, Position, Receiver } from './component.ts';
 import type { CollectorConfig } from './config/config.ts';
 import { type CrashWatch, createCrashWatch, LOOK_INTERVAL_MS } from './crash-watch.ts';
 import { makeRunner, makeRunners, type RunningExporter } from './exporter-runners.ts';
@@ -134,6 +134,7 @@ class CollectorService implements Collector {
   #runners: ExporterRunner[] = [];
   #receivers: RunningReceiver[] = [];
   #extensions: Extension[] = [];
+  readonly #authenticators = new Map<string, Authenticator>();
   #metricsServer: MetricsServer | undefined;
   #draining: Promise<number> = Promise.resolve(0);
   #look: NodeJS.Timeout | undefined;
@@ -368,6 +369,7 @@ class CollectorService implements Collector {
       );
       this.#extensions.push(extension);
       await extension.start();
+      if (extension.authenticator !== undefined) this.#authenticators.set(id, extension.authenticator);
     }
   }
 
@@ -380,6 +382,7 @@ class CollectorService implements Collector {
       baseDirectory,
       logger: this.#logger,
       registry: this.registry,
+      authenticators: this.#authenticators,
     };
     this.#exporters = makeRunners({ ...common, exporters: config.exporters });
     this.#watchRunner = makeRunner(common, CRASH_WATCH_ID, () => this.#crashWatch.exporter, {});
@@ -398,6 +401,7 @@ class CollectorService implements Collector {
           logger: this.#logger.with({ component: `receivers::${id}` }),
           instruments: this.registry.instruments({}),
           baseDirectory,
+          authenticators: this.#authenticators,
           ingest: this.ingest,
         },
         settings,

@@ -1,12 +1,14 @@
 // Checks a merged configuration as a whole: sections, ids, types, settings, pipelines and the references between them.
 import { SIGNALS } from '../../otlp/model.ts';
 import type {
+  AuthenticatorReference,
   ComponentType,
   ExporterType,
   ExtensionType,
   ProcessorType,
   ReceiverType,
 } from '../component.ts';
+import { referenceProblem } from './authenticators.ts';
 import { Chains } from './chains.ts';
 import type { CollectorConfig, Components, Configured, Pipeline } from './config.ts';
 import { COMMON_KEYS, type CommonSettings, commonSettings, NO_COMMON_SETTINGS } from './exporter-settings.ts';
@@ -16,7 +18,7 @@ import { JOURNAL_TYPE, type JournalSettings, journalSchema } from './journal-set
 import { didYouMean, type Place, type Problem } from './problem.ts';
 import { checkSchema } from './schema.ts';
 import { type TelemetrySettings, telemetrySchema } from './telemetry-settings.ts';
-import { type ConfigNode, describeKind, type Entry, type MapNode } from './tree.ts';
+import { type ConfigNode, describeKind, type Entry, type MapNode, nodeAt } from './tree.ts';
 
 const SECTIONS = ['receivers', 'processors', 'exporters', 'connectors', 'extensions', 'service'] as const;
 const SERVICE_KEYS = ['extensions', 'pipelines', 'telemetry'] as const;
@@ -128,6 +130,21 @@ export function check(root: ConfigNode, components: Components, directory: strin
   );
   const journal = oneJournal([...extensions.values()], complain);
 
+  const started = new Set(used.map(({ found }) => found.id));
+  const checkAuth = (key: string, side: 'server' | 'client', found: Iterable<Found<AuthUser>>): void => {
+    for (const { id, type, settings, place } of found) {
+      if (settings === undefined) continue;
+      for (const reference of type?.authenticators?.(settings) ?? []) {
+        const problem = referenceProblem(reference, side, extensions, started);
+        const path = [key, id, ...reference.path];
+        if (problem !== undefined)
+          complain(nodeAt(root, path)?.place ?? place, path.slice(0, -1).join('::'), problem);
+      }
+    }
+  };
+  checkAuth('receivers', 'server', receivers.values());
+  checkAuth('exporters', 'client', exporters.values());
+
   const pipelines: Pipeline[] = [];
   const chains = new Chains();
   const pipelinesEntry = serviceEntries.get('pipelines');
@@ -200,6 +217,10 @@ export function check(root: ConfigNode, components: Components, directory: strin
   return { config, problems, warnings };
 }
 
+/** A component type whose settings may name authenticators. */
+interface AuthUser {
+  authenticators?(settings: unknown): readonly AuthenticatorReference[];
+}
 type Complain = (place: Place | undefined, path: string, message: string) => void;
 const NO_ENTRIES: MapNode['entries'] = new Map();
 

@@ -7,16 +7,20 @@ const SECRET_KEY =
   /token|secret|passw|passphrase|api_?key|authorization|credential|cookie|private|(^|_)key$|key_pem|^auth$/i;
 /** Maps whose values are credentials often enough to hide all of them. */
 const SECRET_MAP = /headers$|^metadata$/i;
-/** `key_file: /etc/tls.key` names a place, not a secret. */
-const NAMES_A_FILE = /_(file|path|directory|folder)$|^filename$/i;
+/** `key_file: /etc/tls.key` names a place, not a secret; also `htpasswd: {file: …}`. */
+const NAMES_A_FILE = /(^|_)(file|path|directory|folder)$|^filename$/i;
+/** `auth: {authenticator: …}` names an extension. */
+const NAMES_AN_EXTENSION = /^authenticator$/i;
 
 /** True where the value at a path within a component's settings must not be shown. */
 export function isSecretPath(path: Path): boolean {
+  const last = String(path.at(-1) ?? '');
+  const isName = NAMES_A_FILE.test(last) || NAMES_AN_EXTENSION.test(last);
   return path.some((part, index) => {
     const key = String(part);
     const isLast = index === path.length - 1;
     if (!isLast && SECRET_MAP.test(key)) return true;
-    return SECRET_KEY.test(key) && !NAMES_A_FILE.test(key);
+    return !isName && SECRET_KEY.test(key);
   });
 }
 

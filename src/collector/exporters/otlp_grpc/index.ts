@@ -7,8 +7,10 @@ import type { Signal } from '../../../otlp/model.ts';
 import { readPartialSuccess } from '../../../otlp/responses.ts';
 import { readRetryAfterMs } from '../../../otlp/retry-info.ts';
 import { packageVersion } from '../../../semconv/version.ts';
-import type { ExporterType } from '../../component.ts';
+import type { ClientAuthenticator, ExporterType } from '../../component.ts';
+import { authReference, authSettings, resolveAuthenticator } from '../../config/authenticators.ts';
 import { secretHeaders } from '../../config/values.ts';
+import { isLoopback } from '../../listen.ts';
 import { createForwarder, type Sender, type Sent } from '../otlp_http/forwarder.ts';
 import { batchHeader } from '../otlp_http/index.ts';
 import {
@@ -19,6 +21,7 @@ import {
   forwardTimeout,
   retryOnFailure,
   sendingQueue,
+  warnOfOpenCredentials,
 } from '../otlp_http/settings.ts';
 
 /** The specification's limit for answers. */
@@ -48,6 +51,7 @@ const otlpGrpcSettings = z.strictObject({
   authority: z.string().optional().describe('The `:authority` to send instead of the endpoint'),
   timeout: forwardTimeout,
   tls: clientTls,
+  auth: authSettings,
   retry_on_failure: retryOnFailure,
   sending_queue: sendingQueue,
   profile: forwardProfile,
@@ -63,16 +67,36 @@ export const otlpGrpcExporter: ExporterType<typeof otlpGrpcSettings> = {
   local: false,
   forwards: true,
   config: otlpGrpcSettings,
+  authenticators: ({ auth }) => authReference(auth, []),
   create(context, settings) {
     if (settings.sending_queue !== undefined) {
       context.logger.info('sending_queue has no effect: the journal is the queue');
     }
     const tls = clientTlsOptions(settings.tls, context.baseDirectory, `exporters::${context.id}::tls`);
-    return createForwarder(context, settings, grpcSender(settings, tls));
+    const setting = `exporters::${context.id}::auth`;
+    const authenticator = resolveAuthenticator(context, settings.auth, 'client', setting);
+    const { insecure, target } = destination(settings);
+    const host = target.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+    const open = insecure && !isLoopback(host) && !target.startsWith('unix:');
+    warnOfOpenCredentials(context.logger, context.id, settings.auth, open ? [target] : []);
+    return createForwarder(context, settings, grpcSender(settings, tls, authenticator));
   },
 };
 
-function grpcSender(settings: OtlpGrpcSettings, tls: ClientTls): Sender {
+/** Where requests go, and whether that is without TLS. */
+function destination(settings: OtlpGrpcSettings): { readonly target: string; readonly insecure: boolean } {
+  const scheme = /^(https?):\/\//.exec(settings.endpoint)?.[1];
+  return {
+    target: settings.endpoint.replace(/^https?:\/\//, '').replace(/\/+$/, ''),
+    insecure: scheme === 'http' || (scheme === undefined && settings.tls.insecure),
+  };
+}
+
+function grpcSender(
+  settings: OtlpGrpcSettings,
+  tls: ClientTls,
+  authenticator: ClientAuthenticator | undefined,
+): Sender {
   let connecting: Promise<{ grpc: typeof Grpc; client: Grpc.Client }> | undefined;
   let closed = false;
   const connect = async () => {
@@ -86,6 +110,7 @@ function grpcSender(settings: OtlpGrpcSettings, tls: ClientTls): Sender {
       if (closed) return { kind: 'retry', reason: 'the exporter was stopped', afterMs: undefined };
       const metadata = new grpc.Metadata();
       for (const [name, value] of Object.entries(settings.headers)) metadata.set(name, value.reveal());
+      for (const [name, value] of Object.entries(authenticator?.headers() ?? {})) metadata.set(name, value);
       for (const [name, value] of Object.entries(batchHeader(batch))) metadata.set(name, value);
       return new Promise<Sent>(resolve => {
         const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
@@ -119,9 +144,7 @@ function grpcSender(settings: OtlpGrpcSettings, tls: ClientTls): Sender {
 const identity = (bytes: Buffer): Buffer => bytes;
 
 function createClient(grpc: typeof Grpc, settings: OtlpGrpcSettings, tls: ClientTls): Grpc.Client {
-  const scheme = /^(https?):\/\//.exec(settings.endpoint)?.[1];
-  const target = settings.endpoint.replace(/^https?:\/\//, '').replace(/\/+$/, '');
-  const insecure = scheme === 'http' || (scheme === undefined && settings.tls.insecure);
+  const { target, insecure } = destination(settings);
   const { rejectUnauthorized, servername, ...context } = tls;
   const credentials = insecure
     ? grpc.credentials.createInsecure()

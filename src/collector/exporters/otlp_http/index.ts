@@ -6,10 +6,17 @@ import zlib from 'node:zlib';
 import type { Signal } from '../../../otlp/model.ts';
 import { BATCH_HEADER } from '../../../semconv/names.ts';
 import { packageVersion } from '../../../semconv/version.ts';
-import type { Batch, ExporterType } from '../../component.ts';
+import type { Batch, ClientAuthenticator, ExporterType } from '../../component.ts';
+import { authReference, resolveAuthenticator } from '../../config/authenticators.ts';
+import { isLoopback } from '../../listen.ts';
 import { createForwarder, type Sender } from './forwarder.ts';
 import { post } from './post.ts';
-import { clientTlsOptions, type OtlpHttpSettings, otlpHttpSettings } from './settings.ts';
+import {
+  clientTlsOptions,
+  type OtlpHttpSettings,
+  otlpHttpSettings,
+  warnOfOpenCredentials,
+} from './settings.ts';
 
 const gzip = promisify(zlib.gzip);
 const zstdCompress = promisify(zlib.zstdCompress);
@@ -29,16 +36,33 @@ export const otlpHttpExporter: ExporterType<typeof otlpHttpSettings> = {
   local: false,
   forwards: true,
   config: otlpHttpSettings,
+  authenticators: ({ auth }) => authReference(auth, []),
   create(context, settings) {
     if (settings.sending_queue !== undefined) {
       context.logger.info('sending_queue has no effect: the journal is the queue');
     }
     const tls = clientTlsOptions(settings.tls, context.baseDirectory, `exporters::${context.id}::tls`);
-    return createForwarder(context, settings, httpSender(settings, tls));
+    const setting = `exporters::${context.id}::auth`;
+    const authenticator = resolveAuthenticator(context, settings.auth, 'client', setting);
+    warnOfOpenCredentials(context.logger, context.id, settings.auth, openUrls(settings));
+    return createForwarder(context, settings, httpSender(settings, tls, authenticator));
   },
 };
 
-function httpSender(settings: OtlpHttpSettings, tls: https.AgentOptions): Sender {
+/** Where requests go in clear, over a network. */
+function openUrls(settings: OtlpHttpSettings): string[] {
+  const { endpoint, traces_endpoint, metrics_endpoint, logs_endpoint } = settings;
+  return [endpoint, traces_endpoint, metrics_endpoint, logs_endpoint]
+    .filter(url => url !== undefined)
+    .filter(({ protocol, hostname }) => protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, '')))
+    .map(({ origin }) => origin);
+}
+
+function httpSender(
+  settings: OtlpHttpSettings,
+  tls: https.AgentOptions,
+  authenticator: ClientAuthenticator | undefined,
+): Sender {
   const plainAgent = new http.Agent({ keepAlive: true, maxFreeSockets: IDLE_SOCKETS });
   const secureAgent = new https.Agent({ ...tls, keepAlive: true, maxFreeSockets: IDLE_SOCKETS });
   const configured = Object.fromEntries(
@@ -58,6 +82,7 @@ function httpSender(settings: OtlpHttpSettings, tls: https.AgentOptions): Sender
         headers: {
           'user-agent': `kymo/${packageVersion()}`,
           ...configured,
+          ...authenticator?.headers(),
           'content-type': 'application/x-protobuf',
           ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
           ...batchHeader(batch),

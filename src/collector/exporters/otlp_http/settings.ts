@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
 import { z } from 'zod';
+import type { Logger } from '../../component.ts';
+import { type AuthSettings, authSettings } from '../../config/authenticators.ts';
 import {
   block,
   duration,
@@ -108,6 +110,7 @@ export const otlpHttpSettings = z
     encoding: z.literal('proto').default('proto').describe('Requests are protobuf'),
     timeout: forwardTimeout,
     tls: clientTls,
+    auth: authSettings,
     retry_on_failure: retryOnFailure,
     sending_queue: sendingQueue,
     profile: forwardProfile,
@@ -153,4 +156,18 @@ export function clientTlsOptions(tls: ClientTlsSettings, baseDirectory: string, 
     ...(key === undefined ? {} : { key }),
     ...(tls.server_name_override === undefined ? {} : { servername: tls.server_name_override }),
   };
+}
+
+/** Warns where credentials would travel for everybody to read. */
+export function warnOfOpenCredentials(
+  logger: Logger,
+  id: string,
+  auth: AuthSettings,
+  insecureTo: readonly string[],
+): void {
+  if (auth === undefined) return;
+  for (const where of insecureTo)
+    logger.warn(
+      `exporters::${id}::auth: credentials go to ${where} without TLS: anyone on the way can read them`,
+    );
 }

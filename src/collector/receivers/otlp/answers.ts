@@ -15,7 +15,11 @@ export const RPC = {
   unimplemented: 12,
   internal: 13,
   unavailable: 14,
+  unauthenticated: 16,
 } as const;
+
+/** What everybody hears whom an authenticator does not know: nothing about what would have been right. */
+export const NOT_LET_IN = 'the credentials are missing or wrong';
 
 export interface Answer {
   readonly status: number;

@@ -12,6 +12,7 @@ export type Rejection =
   | 'encoding'
   | 'host'
   | 'origin'
+  | 'auth'
   | 'batch_key'
   | 'too_large'
   | 'memory'

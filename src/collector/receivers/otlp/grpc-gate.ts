@@ -1,13 +1,16 @@
 // Stands before every gRPC call: memory is reserved before a message is read, few calls are read at once, and slow senders are cut.
 import type * as Grpc from '@grpc/grpc-js';
 import { encodeRetryStatus } from '../../../otlp/retry-info.ts';
-import type { Ingest } from '../../component.ts';
+import type { AuthVerdict, Ingest, ServerAuthenticator } from '../../component.ts';
+import { NOT_LET_IN } from './answers.ts';
 import type { ReceiverCounters } from './counters.ts';
 import { Reservation } from './reservation.ts';
 
 export interface GateOptions {
   readonly ingest: Pick<Ingest, 'reserve' | 'release'>;
   readonly counters: ReceiverCounters;
+  /** Asked before anything of a call is read. */
+  readonly authenticator?: ServerAuthenticator | undefined;
   /** 0 is no end. */
   readonly readTimeoutMs: number;
   /** Ends the connection of a peer (`address:port`): a call that has been answered may go on sending otherwise. */
@@ -49,13 +52,17 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
       state = 'over';
       reservation.release();
     };
-    const pushBack = (reason: string): void => {
-      counters.rejected('memory');
+    const pushBack = (reason: string, rejection: 'memory' | 'auth' = 'memory'): void => {
+      counters.rejected(rejection);
       const { UNAVAILABLE } = grpc.status;
       const metadata = new grpc.Metadata();
       const details = Buffer.from(encodeRetryStatus(UNAVAILABLE, reason, RETRY_WHEN_FULL_MS));
       metadata.set('grpc-status-details-bin', details);
       intercepted.sendStatus({ code: UNAVAILABLE, details: reason, metadata });
+    };
+    const turnAway = (): void => {
+      counters.rejected('auth');
+      intercepted.sendStatus({ code: grpc.status.UNAUTHENTICATED, details: NOT_LET_IN });
     };
     const tooSlow = (): void => {
       counters.rejected('slow');
@@ -82,15 +89,28 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
               if (options.readTimeoutMs > 0) timer = setTimeout(tooSlow, options.readTimeoutMs);
               proceed(metadata);
             };
-            if (reading < MAX_CALLS_READING) {
-              reading++;
-              begin();
-            } else if (waiting.length < MAX_CALLS_WAITING) {
-              state = 'waiting';
-              waiting.push(begin);
-            } else {
-              pushBack('the collector has too many calls under way');
-            }
+            const takeTurn = (): void => {
+              if (reading < MAX_CALLS_READING) {
+                reading++;
+                begin();
+              } else if (waiting.length < MAX_CALLS_WAITING) {
+                state = 'waiting';
+                waiting.push(begin);
+              } else {
+                pushBack('the collector has too many calls under way');
+              }
+            };
+            const judge = (auth: AuthVerdict): void => {
+              // It may have been cancelled while it was looked at.
+              if (state === 'over') return;
+              if (auth.kind === 'known') takeTurn();
+              else if (auth.kind === 'busy') pushBack('too many senders are being looked at', 'auth');
+              else turnAway();
+            };
+            const { authenticator } = options;
+            const auth = authenticator?.check(name => firstText(metadata, name)) ?? KNOWN;
+            if (auth instanceof Promise) void auth.then(judge);
+            else judge(auth);
           },
           onReceiveMessage(message, proceed) {
             if (reservation.growTo((message as Buffer).length)) proceed(message);
@@ -111,4 +131,11 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
     });
     return intercepted;
   };
+}
+
+const KNOWN: AuthVerdict = { kind: 'known' };
+
+function firstText(metadata: Grpc.Metadata, name: string): string | undefined {
+  const [value] = metadata.get(name);
+  return typeof value === 'string' ? value : undefined;
 }

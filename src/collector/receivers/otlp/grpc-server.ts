@@ -7,6 +7,7 @@ import type { Signal } from '../../../otlp/model.ts';
 import { encodeRetryStatus } from '../../../otlp/retry-info.ts';
 import { BATCH_HEADER, JOURNAL_HEADER, POSITION_HEADER } from '../../../semconv/names.ts';
 import type { ReceiverContext } from '../../component.ts';
+import { resolveAuthenticator } from '../../config/authenticators.ts';
 import { listenOn } from '../../listen.ts';
 import { batchKeyProblem } from './batch-key.ts';
 import { receiverCounters } from './counters.ts';
@@ -51,6 +52,12 @@ export async function startGrpcServer(
   const gate = createGate(grpc, {
     ingest,
     counters,
+    authenticator: resolveAuthenticator(
+      context,
+      settings.auth,
+      'server',
+      setting.replace(/::endpoint$/, '::auth'),
+    ),
     readTimeoutMs: settings.read_timeout,
     cut: peer => sockets.get(peer)?.destroy(),
   });

@@ -2,10 +2,11 @@
 import http from 'node:http';
 import https from 'node:https';
 import { resolve } from 'node:path';
-import type { ReceiverContext } from '../../component.ts';
+import type { AuthVerdict, ReceiverContext } from '../../component.ts';
+import { resolveAuthenticator } from '../../config/authenticators.ts';
 import { parseEndpoint } from '../../config/values.ts';
 import { isLoopback, type ListenTarget, listenOn } from '../../listen.ts';
-import { errorAnswer, RPC } from './answers.ts';
+import { errorAnswer, NOT_LET_IN, pushBackAnswer, RPC } from './answers.ts';
 import { createBrowserGuard } from './browser-guard.ts';
 import { receiverCounters } from './counters.ts';
 import { bodyType, createOtlpHttpHandler, DEFAULT_LIMITS, respond } from './http-handler.ts';
@@ -28,6 +29,8 @@ const CHECK_INTERVAL_MIN_MS = 25;
 const CHECK_INTERVAL_MAX_MS = 5_000;
 /** While stopping: how often connections that have become idle are closed. */
 const CLOSE_IDLE_INTERVAL_MS = 20;
+/** Told to a sender who is turned away because too many are being looked at. */
+const RETRY_WHEN_BUSY_MS = 1_000;
 
 /** Names of Content-Encodings in the settings; HTTP's `deflate` is zlib's format. */
 const ENCODING_NAMES: Readonly<Record<string, Encoding>> = {
@@ -70,6 +73,12 @@ export async function startHttpServer(
     ownHost: target.transport === 'tcp' ? target.endpoint.host : '',
     cors: settings.cors,
   });
+  const authenticator = resolveAuthenticator(
+    context,
+    settings.auth,
+    'server',
+    setting.replace(/::endpoint$/, '::auth'),
+  );
   const answering = new Set<http.ServerResponse>();
   let stopping = false;
 
@@ -86,7 +95,36 @@ export async function startHttpServer(
       respond(request, response, errorAnswer(403, type, RPC.permissionDenied, verdict.message));
       return;
     }
-    handle(request, response);
+    if (authenticator === undefined) {
+      handle(request, response);
+      return;
+    }
+    // Before a byte of the body is read.
+    const judge = (auth: AuthVerdict): void => {
+      if (auth.kind === 'known' && !request.destroyed) handle(request, response);
+      else if (auth.kind !== 'known') turnAway(request, response, auth);
+    };
+    const auth = authenticator.check(name => headerText(request, name));
+    if (auth instanceof Promise) void auth.then(judge);
+    else judge(auth);
+  };
+  const turnAway = (
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+    auth: Exclude<AuthVerdict, { kind: 'known' }>,
+  ): void => {
+    counters.rejected('auth');
+    const type = bodyType(request.headers['content-type']) ?? 'json';
+    // What nobody is let in with is not worth a connection.
+    response.setHeader('connection', 'close');
+    if (auth.kind === 'busy') {
+      const message = 'too many senders are being looked at';
+      respond(request, response, pushBackAnswer(type, message, RETRY_WHEN_BUSY_MS));
+      return;
+    }
+    context.logger.debug('a sender was not let in', { reason: auth.reason });
+    const headers = { 'www-authenticate': authenticator?.challenge ?? '' };
+    respond(request, response, errorAnswer(401, type, RPC.unauthenticated, NOT_LET_IN, headers));
   };
 
   const tls = settings.tls as ServerTlsSettings | undefined;
@@ -136,6 +174,12 @@ export async function startHttpServer(
       clearTimeout(deadline);
     },
   };
+}
+
+/** A header as one text; of one that comes twice only the first counts, as Node has it for the ones that matter. */
+function headerText(request: http.IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
 }
 
 /** Where an end listens; a relative socket path starts at the base directory. */

@@ -1,5 +1,6 @@
 // The otlp receiver: OTLP over gRPC and HTTP, into the journal.
 import type { Receiver, ReceiverContext, ReceiverType } from '../../component.ts';
+import { authReference } from '../../config/authenticators.ts';
 import { isLoopback } from '../../listen.ts';
 import { startGrpcServer } from './grpc-server.ts';
 import { listenTarget, type ReceiverEnd, startHttpServer } from './http-server.ts';
@@ -12,6 +13,10 @@ export const otlpReceiver: ReceiverType<typeof otlpReceiverSettings> = {
   signals: ['traces', 'metrics', 'logs'],
   stability: 'beta',
   config: otlpReceiverSettings,
+  authenticators: ({ protocols: { grpc, http } }) => [
+    ...authReference(grpc?.auth, ['protocols', 'grpc']),
+    ...authReference(http?.auth, ['protocols', 'http']),
+  ],
   create: (context, settings) => new OtlpReceiver(context, settings),
 };
 
@@ -61,14 +66,22 @@ class OtlpReceiver implements Receiver {
 
   #warnIfOpen(
     protocol: string,
-    settings: { transport: 'tcp' | 'unix'; endpoint: string; tls?: unknown },
+    settings: { transport: 'tcp' | 'unix'; endpoint: string; tls?: unknown; auth?: unknown },
   ): void {
     const target = listenTarget(settings, this.#context.baseDirectory);
     if (target.transport === 'unix' || isLoopback(target.endpoint.host)) return;
     if (asksForCertificate(settings.tls as ServerTlsSettings | undefined)) return;
+    if (settings.auth !== undefined) {
+      if (settings.tls !== undefined) return;
+      this.#context.logger.warn(
+        `${this.#setting(protocol)}: ${settings.endpoint} is reachable from other machines and asks for credentials without TLS: ` +
+          'anyone on the way can read them. Add tls, or use localhost.',
+      );
+      return;
+    }
     this.#context.logger.warn(
-      `${this.#setting(protocol)}: ${settings.endpoint} is reachable from other machines and asks for no certificate: ` +
-        `anyone who reaches it can write into your runs. Use localhost, a unix socket, or tls::client_ca_file.`,
+      `${this.#setting(protocol)}: ${settings.endpoint} is reachable from other machines and asks neither for a certificate nor for credentials: ` +
+        `anyone who reaches it can write into your runs. Use localhost, a unix socket, auth, or tls::client_ca_file.`,
     );
   }
 }

@@ -1,5 +1,6 @@
 // Settings of the otlp receiver, as the upstream Collector has them; limits that it leaves open have safe defaults.
 import { z } from 'zod';
+import { authSettings } from '../../config/authenticators.ts';
 import {
   block,
   byteCount,
@@ -55,6 +56,7 @@ const grpc = optionalBlock({
   endpoint: z.string().default('localhost:4317').describe('`host:port`, or the path of a unix socket'),
   transport,
   tls: serverTls,
+  auth: authSettings,
   max_recv_msg_size_mib: mebibytes()
     .max(MAX_RECEIVE_MIB)
     .default(MAX_RECEIVE_MIB)
@@ -75,6 +77,7 @@ const http = optionalBlock({
   endpoint: z.string().default('localhost:4318').describe('`host:port`, or the path of a unix socket'),
   transport,
   tls: serverTls,
+  auth: authSettings,
   cors,
   max_request_body_size: byteCount()
     .max(DEFAULT_LIMITS.maxBodyBytes)
