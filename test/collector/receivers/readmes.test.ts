@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { debugExporter } from '../../../src/collector/exporters/debug/index.ts';
 import { otlpGrpcExporter } from '../../../src/collector/exporters/otlp_grpc/index.ts';
 import { otlpHttpExporter } from '../../../src/collector/exporters/otlp_http/index.ts';
+import { basicAuthExtension } from '../../../src/collector/extensions/basicauth/index.ts';
+import { bearerTokenAuthExtension } from '../../../src/collector/extensions/bearertokenauth/index.ts';
 import { healthCheckExtension } from '../../../src/collector/extensions/health_check/index.ts';
 import { otlpReceiver } from '../../../src/collector/receivers/otlp/index.ts';
 
@@ -37,6 +39,8 @@ const COMPONENTS = [
   ['exporters/otlp_http', otlpHttpExporter.config],
   ['exporters/otlp_grpc', otlpGrpcExporter.config],
   ['extensions/health_check', healthCheckExtension.config],
+  ['extensions/bearertokenauth', bearerTokenAuthExtension.config],
+  ['extensions/basicauth', basicAuthExtension.config],
 ] as const;
 
 it.each(COMPONENTS)('%s', (file, schema) => {

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Batch, ExporterContext } from '../../../../src/collector/component.ts';
+import type { Authenticator, Batch, ExporterContext } from '../../../../src/collector/component.ts';
 import type { Signal } from '../../../../src/otlp/model.ts';
 import { recordingInstruments, recordingLogger } from '../../receivers/otlp/harness.ts';
 
@@ -22,7 +22,11 @@ export function batchOf(bytes: Uint8Array, more: Partial<Batch> & { signal?: Sig
   };
 }
 
-export function exporterContext(id: string, baseDirectory = process.cwd()) {
+export function exporterContext(
+  id: string,
+  baseDirectory = process.cwd(),
+  authenticators: ReadonlyMap<string, Authenticator> = new Map(),
+) {
   const logger = recordingLogger();
   const instruments = recordingInstruments();
   const context: ExporterContext = {
@@ -30,6 +34,7 @@ export function exporterContext(id: string, baseDirectory = process.cwd()) {
     logger,
     instruments,
     baseDirectory,
+    authenticators,
     stateDirectory: baseDirectory,
     writerId: 'w',
   };

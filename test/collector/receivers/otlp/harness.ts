@@ -2,6 +2,7 @@
 import http from 'node:http';
 import net from 'node:net';
 import type {
+  Authenticator,
   Ingest,
   IngestRequest,
   IngestResult,
@@ -94,7 +95,11 @@ export interface RunningReceiver {
 /** Parses `settings` as the configuration would and starts the receiver on free ports. */
 export async function startReceiver(
   protocols: Record<string, Record<string, unknown> | null> = { http: {} },
-  options: { ingest?: MemoryIngest; baseDirectory?: string } = {},
+  options: {
+    ingest?: MemoryIngest;
+    baseDirectory?: string;
+    authenticators?: ReadonlyMap<string, Authenticator>;
+  } = {},
 ): Promise<RunningReceiver> {
   const withPorts = Object.fromEntries(
     Object.entries(protocols).map(([name, settings]) => [name, { endpoint: 'localhost:0', ...settings }]),
@@ -104,7 +109,14 @@ export async function startReceiver(
   const logger = recordingLogger();
   const instruments = recordingInstruments();
   const receiver = otlpReceiver.create(
-    { id: 'otlp', ingest, logger, instruments, baseDirectory: options.baseDirectory ?? process.cwd() },
+    {
+      id: 'otlp',
+      ingest,
+      logger,
+      instruments,
+      baseDirectory: options.baseDirectory ?? process.cwd(),
+      authenticators: options.authenticators ?? new Map(),
+    },
     settings,
   );
   await receiver.start();
