@@ -20,6 +20,7 @@ export type Rejection =
   | 'aborted'
   | 'undecodable'
   | 'connections'
+  | 'flood'
   | 'internal';
 
 const ITEMS: Readonly<Record<Signal, string>> = {

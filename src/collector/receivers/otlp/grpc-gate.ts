@@ -13,6 +13,8 @@ export interface GateOptions {
   readonly authenticator?: ServerAuthenticator | undefined;
   /** 0 is no end. */
   readonly readTimeoutMs: number;
+  /** A call of a peer (`address:port`) begins; returns what to call at its end. */
+  begin(peer: string): () => void;
   /** Ends the connection of a peer (`address:port`): a call that has been answered may go on sending otherwise. */
   cut(peer: string): void;
 }
@@ -23,6 +25,8 @@ const FIRST_RESERVATION_BYTES = 64 * 1024;
 export const MAX_CALLS_READING = 64;
 /** Calls that wait for their turn take a few kB each. */
 export const MAX_CALLS_WAITING = 4096;
+/** As over HTTP; what is longer would be held for every call that waits. */
+export const MAX_METADATA_CHARACTERS = 16 * 1024;
 const RETRY_WHEN_FULL_MS = 1_000;
 
 export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.ServerInterceptor {
@@ -42,13 +46,16 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
     const reservation = new Reservation(ingest);
     let state: 'new' | 'waiting' | 'reading' | 'read' | 'over' = 'new';
     let timer: NodeJS.Timeout | undefined;
+    const ended = options.begin(call.getPeer());
 
     const finishReading = (): void => {
       clearTimeout(timer);
       if (state === 'reading') leave();
     };
     const over = (): void => {
+      if (state === 'over') return;
       finishReading();
+      ended();
       state = 'over';
       reservation.release();
     };
@@ -107,6 +114,12 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
               else if (auth.kind === 'busy') pushBack('too many senders are being looked at', 'auth');
               else turnAway();
             };
+            if (charactersOf(metadata) > MAX_METADATA_CHARACTERS) {
+              counters.rejected('too_large');
+              const details = `the metadata have more than ${MAX_METADATA_CHARACTERS} characters`;
+              intercepted.sendStatus({ code: grpc.status.RESOURCE_EXHAUSTED, details });
+              return;
+            }
             const { authenticator } = options;
             const auth = authenticator?.check(name => firstText(metadata, name)) ?? KNOWN;
             if (auth instanceof Promise) void auth.then(judge);
@@ -138,4 +151,11 @@ const KNOWN: AuthVerdict = { kind: 'known' };
 function firstText(metadata: Grpc.Metadata, name: string): string | undefined {
   const [value] = metadata.get(name);
   return typeof value === 'string' ? value : undefined;
+}
+
+function charactersOf(metadata: Grpc.Metadata): number {
+  let characters = 0;
+  for (const [name, values] of Object.entries(metadata.toJSON()))
+    for (const value of values) characters += name.length + value.length;
+  return characters;
 }

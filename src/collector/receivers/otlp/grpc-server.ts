@@ -10,9 +10,10 @@ import type { ReceiverContext } from '../../component.ts';
 import { resolveAuthenticator } from '../../config/authenticators.ts';
 import { listenOn } from '../../listen.ts';
 import { batchKeyProblem } from './batch-key.ts';
+import { Connections, MAX_CONNECTIONS } from './connections.ts';
 import { receiverCounters } from './counters.ts';
 import { createGate } from './grpc-gate.ts';
-import { listenTarget, MAX_CONNECTIONS, type ReceiverEnd } from './http-server.ts';
+import { listenTarget, type ReceiverEnd } from './http-server.ts';
 import type { GrpcSettings } from './settings.ts';
 import { reloadTls, type ServerTlsSettings, serverTlsOptions } from './tls.ts';
 
@@ -48,7 +49,7 @@ export async function startGrpcServer(
   const { status } = grpc;
   const { ingest, logger } = context;
   const counters = receiverCounters(context.instruments, context.id, 'grpc');
-  const sockets = new Map<string, net.Socket>();
+  const connections = new Connections();
   const gate = createGate(grpc, {
     ingest,
     counters,
@@ -59,7 +60,8 @@ export async function startGrpcServer(
       setting.replace(/::endpoint$/, '::auth'),
     ),
     readTimeoutMs: settings.read_timeout,
-    cut: peer => sockets.get(peer)?.destroy(),
+    begin: peer => connections.callOf(peer),
+    cut: peer => connections.cut(peer),
   });
 
   async function take(signal: Signal, bytes: Buffer, key: string): Promise<Outcome> {
@@ -122,9 +124,10 @@ export async function startGrpcServer(
   // grpc-js gets connections, not ports: whoever listens decides about addresses, errors, TLS and numbers of clients.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   const onConnection = (socket: net.Socket): void => {
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    sockets.set(peer, socket);
-    socket.once('close', () => sockets.delete(peer));
+    if (!connections.admit(socket)) {
+      counters.rejected('connections');
+      return;
+    }
     socket.on('error', error => logger.debug('a gRPC connection broke', { error }));
     injector.injectConnection(socket);
   };
@@ -152,6 +155,8 @@ export async function startGrpcServer(
           for (const listener of listening.servers) (listener as tls.Server).setSecureContext(options);
         });
 
+  connections.watch(settings.read_timeout, reason => counters.rejected(reason));
+
   return {
     addresses: listening.addresses,
     async stop(deadlineMs) {
@@ -161,11 +166,12 @@ export async function startGrpcServer(
       );
       const deadline = setTimeout(() => {
         server.forceShutdown();
-        for (const socket of sockets.values()) socket.destroy();
+        connections.cutAll();
       }, deadlineMs);
       await new Promise<void>(resolve => server.tryShutdown(() => resolve()));
       await Promise.all(closed);
       clearTimeout(deadline);
+      connections.stop();
     },
   };
 }

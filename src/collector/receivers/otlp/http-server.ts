@@ -1,6 +1,7 @@
 // The HTTP end of the otlp receiver: sockets, TLS, timeouts and the browser guard around the handler.
 import http from 'node:http';
 import https from 'node:https';
+import type net from 'node:net';
 import { resolve } from 'node:path';
 import type { AuthVerdict, ReceiverContext } from '../../component.ts';
 import { resolveAuthenticator } from '../../config/authenticators.ts';
@@ -8,6 +9,7 @@ import { parseEndpoint } from '../../config/values.ts';
 import { isLoopback, type ListenTarget, listenOn } from '../../listen.ts';
 import { errorAnswer, NOT_LET_IN, pushBackAnswer, RPC } from './answers.ts';
 import { createBrowserGuard } from './browser-guard.ts';
+import { Connections, MAX_CONNECTIONS } from './connections.ts';
 import { receiverCounters } from './counters.ts';
 import { bodyType, createOtlpHttpHandler, DEFAULT_LIMITS, respond } from './http-handler.ts';
 import type { Encoding } from './inflate.ts';
@@ -20,8 +22,6 @@ export interface ReceiverEnd {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** A machine's trainers keep one connection each; far more are a mistake or an attack. */
-export const MAX_CONNECTIONS = 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
 const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 /** How often Node looks for senders whose time is up. */
@@ -130,6 +130,7 @@ export async function startHttpServer(
   const tls = settings.tls as ServerTlsSettings | undefined;
   const tlsSetting = setting.replace(/::endpoint$/, '::tls');
   const tlsOptions = tls && serverTlsOptions(tls, context.baseDirectory, tlsSetting);
+  const connections = new Connections();
   const makeServer = (): http.Server | https.Server => {
     const options: http.ServerOptions = timeouts(settings);
     const server =
@@ -142,6 +143,9 @@ export async function startHttpServer(
     server.on('checkContinue', onRequest);
     server.maxConnections = MAX_CONNECTIONS;
     server.on('drop', () => counters.rejected('connections'));
+    server.prependListener('connection', (socket: net.Socket) => {
+      if (!connections.admit(socket)) counters.rejected('connections');
+    });
     server.setTimeout(settings.write_timeout);
     return server;
   };
