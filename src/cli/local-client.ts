@@ -6,6 +6,7 @@ import { formatProblem } from '../collector/config/problem.ts';
 import { nodeAt } from '../collector/config/tree.ts';
 import { readToken } from '../collector/token.ts';
 import { collectorKey, findProjectDirectory, localAddress, PROJECT_FOLDER, paths } from '../semconv/local.ts';
+import { LocalAgent, STRANGER } from '../semconv/local-handshake.ts';
 
 /** Where a collector may be listening, and what it wants to see. */
 export interface CollectorPlace {
@@ -55,8 +56,10 @@ export async function askCollector(places: readonly CollectorPlace[], path: stri
     if (token === undefined) continue;
     const answer = await get(localAddress(collectorKey(place.journal)), path, token);
     if (answer === undefined) continue;
-    if (answer.status === 401)
-      throw new Error(`the collector does not accept the token in ${place.tokenFile}: is it still starting?`);
+    if (answer === STRANGER)
+      throw new Error(
+        `who answers for ${place.journal} does not know the token in ${place.tokenFile}: is the collector still starting?`,
+      );
     if (answer.status !== 200)
       throw new Error(`the collector answered ${answer.status}: ${answer.body.slice(0, 200)}`);
     return JSON.parse(answer.body);
@@ -65,33 +68,31 @@ export async function askCollector(places: readonly CollectorPlace[], path: stri
 }
 
 function get(
-  socketPath: string,
+  address: string,
   path: string,
   token: string,
-): Promise<{ readonly status: number; readonly body: string } | undefined> {
+): Promise<{ readonly status: number; readonly body: string } | typeof STRANGER | undefined> {
   return new Promise((resolvePromise, reject) => {
-    const request = http.get(
-      { socketPath, path, host: 'localhost', headers: { authorization: `Bearer ${token}` }, agent: false },
-      response => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        response.on('data', (chunk: Buffer) => {
-          size += chunk.length;
-          if (size > MAX_ANSWER_BYTES) request.destroy(new Error('the answer of the collector is too large'));
-          else chunks.push(chunk);
-        });
-        response.on('end', () =>
-          resolvePromise({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
-        );
-        response.on('error', reject);
-      },
-    );
+    const request = http.get({ path, host: 'localhost', agent: new LocalAgent(address, token) }, response => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > MAX_ANSWER_BYTES) request.destroy(new Error('the answer of the collector is too large'));
+        else chunks.push(chunk);
+      });
+      response.on('end', () =>
+        resolvePromise({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
+      );
+      response.on('error', reject);
+    });
     request.setTimeout(TIMEOUT_MS, () =>
       request.destroy(new Error(`the collector did not answer within ${TIMEOUT_MS} ms`)),
     );
     request.on('error', error => {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolvePromise(undefined);
+      else if (code === STRANGER) resolvePromise(STRANGER);
       else reject(error);
     });
   });

@@ -7,7 +7,7 @@ import { bindSocketFile } from './listen.ts';
 const MAX_KEY_CHARACTERS = 64;
 const KEY = /^[A-Za-z0-9_-]+$/;
 
-/** The address of a collector key, for both ends (`net.connect({path})`, `http.request({socketPath})`). */
+/** The address of a collector key, for both ends; a client connects with `LocalAgent` or `connectLocal`. */
 export function localEndpoint(key: string): string {
   if (key.length > MAX_KEY_CHARACTERS || !KEY.test(key)) {
     throw new Error(`not a collector key: ${JSON.stringify(key.slice(0, MAX_KEY_CHARACTERS))}`);

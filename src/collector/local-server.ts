@@ -1,7 +1,8 @@
 // The embedded collector's door on its local endpoint: OTLP, who is still there, how far the files are, and stop. Binding it is the collector's lock.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import http from 'node:http';
+import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { welcomeLocal } from '../semconv/local-handshake.ts';
 import type { Ingest, Instruments, Logger, Position } from './component.ts';
 import { bindLocalEndpoint } from './local-endpoint.ts';
 import { pushBackAnswer } from './receivers/otlp/answers.ts';
@@ -36,7 +37,7 @@ export interface Progress {
   }[];
 }
 
-/** What stands behind the door. Called only for requests that showed the token; may throw, which is answered with 500. */
+/** What stands behind the door. Called only for connections that proved to know the token; may throw, which is answered with 500. */
 export interface LocalControl {
   /** A client has come. Returns the first line it gets: `version`, `format`, `journal`, `pid`, `directory` and what else it may know. */
   attached(client: LocalClient): Readonly<Record<string, unknown>>;
@@ -52,7 +53,7 @@ export interface LocalControl {
 export interface LocalServerOptions {
   /** From `localEndpoint(key)`. */
   readonly address: string;
-  /** What every request must show as `authorization: Bearer <token>`. */
+  /** What every connection must prove to know; see semconv/local-handshake.ts. */
   readonly token: string;
   readonly ingest: Ingest;
   readonly control: LocalControl;
@@ -115,7 +116,8 @@ class LocalDoor implements LocalServer {
   readonly #options: LocalServerOptions;
   readonly #otlp: OtlpHttpHandler;
   readonly #otlpPaths: ReadonlySet<string> = new Set(Object.values(DEFAULT_PATHS));
-  readonly #tokenHash: Buffer;
+  /** Connections whose handshake is not over. */
+  readonly #strangers = new Set<net.Socket>();
   readonly #server: http.Server;
   readonly #attached = new Map<
     number,
@@ -130,7 +132,6 @@ class LocalDoor implements LocalServer {
   constructor(options: LocalServerOptions) {
     this.address = options.address;
     this.#options = options;
-    this.#tokenHash = hash(`Bearer ${options.token}`);
     this.#otlp =
       options.otlpHandler ??
       createOtlpHttpHandler({
@@ -161,6 +162,7 @@ class LocalDoor implements LocalServer {
       onRequest,
     );
     this.#server.on('checkContinue', onRequest);
+    this.#putHandshakeBeforeHttp();
     this.#server.maxConnections = MAX_LOCAL_CONNECTIONS;
     this.#server.on('drop', () => options.logger.warn('too many connections to the local endpoint'));
   }
@@ -184,6 +186,7 @@ class LocalDoor implements LocalServer {
     const startedAt = performance.now();
     await this.drain(deadlineMs);
     this.#closing.abort();
+    for (const socket of this.#strangers) socket.destroy();
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()));
     const closeIdle = setInterval(() => this.#server.closeIdleConnections(), DRAIN_POLL_MS);
     const left = Math.max(0, deadlineMs - (performance.now() - startedAt));
@@ -193,15 +196,28 @@ class LocalDoor implements LocalServer {
     clearTimeout(deadline);
   }
 
+  /** Node's own listeners get a connection only once it is somebody's who knows the token. */
+  #putHandshakeBeforeHttp(): void {
+    const listeners = this.#server.listeners('connection');
+    this.#server.removeAllListeners('connection');
+    this.#server.on('connection', (socket: net.Socket) => {
+      this.#strangers.add(socket);
+      socket.once('close', () => this.#strangers.delete(socket));
+      void welcomeLocal(socket, this.#options.token).then(isWelcome => {
+        if (!isWelcome) {
+          this.#options.logger.debug('a connection to the local endpoint did not know the token');
+          return;
+        }
+        this.#strangers.delete(socket);
+        for (const listener of listeners) listener.call(this.#server, socket);
+        socket.resume();
+      });
+    });
+  }
+
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     response.on('error', () => {});
     if (this.#draining) response.setHeader('connection', 'close');
-    if (!timingSafeEqual(hash(request.headers.authorization ?? ''), this.#tokenHash)) {
-      // The body of somebody unknown is not worth reading.
-      response.setHeader('connection', 'close');
-      answer(response, 401, { error: 'the token is missing or wrong' });
-      return;
-    }
     const path = pathOf(request);
     if (this.#otlpPaths.has(path)) {
       if (this.#draining) {
@@ -296,11 +312,6 @@ class LocalDoor implements LocalServer {
       this.#waiters--;
     }
   }
-}
-
-/** Compared by hash, so that neither length nor content of the token shows in the time it takes. */
-function hash(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 function answer(response: http.ServerResponse, status: number, body: unknown): void {

@@ -1,4 +1,4 @@
-// The secret that clients of the local endpoint show: made anew by each collector, readable by its user only.
+// The secret that clients of the local endpoint prove to know: made anew by each collector, readable by its user only.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';

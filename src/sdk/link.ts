@@ -12,6 +12,7 @@ import {
   localAddress,
   paths,
 } from '../semconv/local.ts';
+import { LocalAgent } from '../semconv/local-handshake.ts';
 import { diesWithUs } from './surroundings.ts';
 import type { Target } from './transport.ts';
 
@@ -186,11 +187,9 @@ export class Link {
         run: run.slice(0, MAX_RUN_CHARACTERS),
       });
       const request = http.get({
-        socketPath: this.address,
         path: `/kymo/v1/attach?${query}`,
         host: 'localhost',
-        headers: { authorization: `Bearer ${token}` },
-        agent: false,
+        agent: new LocalAgent(this.address, token),
       });
       request.on('error', error => {
         const { code } = error as NodeJS.ErrnoException;
@@ -333,7 +332,7 @@ function answers(address: string): Promise<boolean> {
 
 function exchange(
   method: string,
-  socketPath: string,
+  address: string,
   path: string,
   token: string,
   timeoutMs: number,
@@ -342,11 +341,9 @@ function exchange(
     const request = http.request(
       {
         method,
-        socketPath,
         path,
         host: 'localhost',
-        headers: { authorization: `Bearer ${token}` },
-        agent: false,
+        agent: new LocalAgent(address, token),
       },
       response => {
         let body = '';

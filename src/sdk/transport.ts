@@ -5,6 +5,7 @@ import * as https from 'node:https';
 import { constants, gzip, zstdCompress } from 'node:zlib';
 import type { Signal } from '../otlp/model.ts';
 import { readPartialSuccess, readStatus } from '../otlp/responses.ts';
+import { LocalAgent } from '../semconv/local-handshake.ts';
 import { BATCH_HEADER, JOURNAL_HEADER, POSITION_HEADER } from '../semconv/names.ts';
 import type { Endpoint, SignalSettings } from './otlp-settings.ts';
 import type { Settings } from './settings.ts';
@@ -36,6 +37,7 @@ export class Transport {
   private readonly httpAgent = new http.Agent({ keepAlive: true, maxSockets: MAX_IN_FLIGHT + 2 });
   /** One for each set of certificates. */
   private readonly httpsAgents = new Map<string, https.Agent>();
+  private local: { readonly address: string; readonly token: string; readonly agent: LocalAgent } | undefined;
   /** The peer has answered as Kymo does, so it takes zstd. */
   private peerIsKymo = false;
 
@@ -89,17 +91,8 @@ export class Transport {
     const { timeoutMs } = this.signals[signal];
     const common = { method: 'POST', headers, timeout: timeoutMs };
     if (target.kind === 'local') {
-      headers.authorization = `Bearer ${target.token}`;
-      request = http.request(
-        {
-          ...common,
-          agent: this.httpAgent,
-          socketPath: target.address,
-          path: `/v1/${signal}`,
-          host: 'localhost',
-        },
-        onAnswer,
-      );
+      const agent = this.agentFor(target);
+      request = http.request({ ...common, agent, path: `/v1/${signal}`, host: 'localhost' }, onAnswer);
     } else {
       const url = new URL(target.endpoint[signal]);
       request =
@@ -139,6 +132,16 @@ export class Transport {
     if (status === 401 || status === 403 || status === 404 || status === 407)
       return { kind: 'retry', afterMs: 5_000, reason };
     return { kind: 'rejected', reason };
+  }
+
+  /** Connections of the collector that has this token; those to the one before are of no use. */
+  private agentFor({ address, token }: Extract<Target, { kind: 'local' }>): LocalAgent {
+    if (this.local?.address !== address || this.local.token !== token) {
+      this.local?.agent.destroy();
+      const agent = new LocalAgent(address, token, { keepAlive: true, maxSockets: MAX_IN_FLIGHT + 2 });
+      this.local = { address, token, agent };
+    }
+    return this.local.agent;
   }
 
   private secureAgent({

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
@@ -17,6 +18,7 @@ import {
   type Progress,
   startLocalServer,
 } from '../../src/collector/local-server.ts';
+import { LocalAgent, STRANGER } from '../../src/semconv/local-handshake.ts';
 import {
   type HttpAnswer,
   logsRequest,
@@ -26,7 +28,6 @@ import {
 } from './receivers/otlp/harness.ts';
 
 const TOKEN = '0123456789abcdef0123456789abcdef';
-const bearer = { authorization: `Bearer ${TOKEN}` };
 
 class RecordingControl implements LocalControl {
   readonly came: LocalClient[] = [];
@@ -86,7 +87,7 @@ function send(
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const { body, ...rest } = options;
-    const sent = http.request({ socketPath: address, agent: false, headers: bearer, ...rest }, response => {
+    const sent = http.request({ agent: new LocalAgent(address, TOKEN), ...rest }, response => {
       const chunks: Buffer[] = [];
       response.on('data', chunk => chunks.push(chunk)).on('error', reject);
       response.on('end', () =>
@@ -108,9 +109,7 @@ function attach(address: string, query = 'instance=i1&pid=42&run=r1') {
     destroy(): void;
   }>((resolve, reject) => {
     const sent = http.get({
-      socketPath: address,
-      agent: false,
-      headers: bearer,
+      agent: new LocalAgent(address, TOKEN),
       path: `/kymo/v1/attach?${query}`,
     });
     sent.on('error', reject);
@@ -176,27 +175,71 @@ describe('the lock', () => {
 });
 
 describe('the token', () => {
-  it('is wanted for every request', async () => {
-    const { address, control, ingest } = await start();
-    const wrong = [
-      {},
-      { authorization: 'Bearer wrong' },
-      { authorization: TOKEN },
-      { authorization: `Basic ${TOKEN}` },
-    ];
-    for (const headers of wrong) {
+  it('is proved by both sides before anything else is said', async () => {
+    const { address, control, ingest, logger } = await start();
+    for (const token of ['wrong', `${TOKEN}0`, '']) {
       for (const [method, route] of [
         ['GET', '/kymo/v1/status'],
         ['GET', '/kymo/v1/attach?instance=a'],
         ['POST', '/kymo/v1/stop'],
         ['POST', '/v1/logs'],
       ]) {
-        expect((await send(address, { method, path: route, headers })).status).toBe(401);
+        const refused = send(address, { method, path: route, agent: new LocalAgent(address, token) });
+        await expect(refused).rejects.toMatchObject({ code: STRANGER });
       }
     }
-    expect(control.came).toHaveLength(0);
+    expect([control.came.length, control.stopped, ingest.stored.length]).toEqual([0, 0, 0]);
+    expect(JSON.stringify(logger.lines)).not.toContain(TOKEN);
+    expect((await send(address, { path: '/kymo/v1/status' })).status).toBe(200);
+  });
+
+  it('cannot be guessed, left out, or learned by sending proofs back', async () => {
+    const { address, control } = await start();
+    const greet = `kymo-local 1 ${'0'.repeat(32)}\n`;
+    const stop = 'POST /kymo/v1/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n';
+    for (const proof of ['0'.repeat(64), '', undefined]) {
+      const socket = net.connect({ path: address });
+      socket.on('error', () => {});
+      const answer = once(socket, 'data') as Promise<[Buffer]>;
+      socket.write(greet);
+      const theirs = (await answer)[0].toString().trim().split(' ')[1]!;
+      const closed = once(socket, 'close');
+      // The third time its own proof is sent back.
+      socket.write(`${proof ?? theirs}\n${stop}`);
+      await closed;
+    }
+    const plain = await send(address, {
+      path: '/kymo/v1/stop',
+      method: 'POST',
+      agent: undefined,
+      socketPath: address,
+    });
+    expect(plain.status).toBe(401);
     expect(control.stopped).toBe(0);
-    expect(ingest.stored).toHaveLength(0);
+  });
+
+  it('is not shown, and nothing is sent, to somebody who bound the name first', async () => {
+    const address = newAddress();
+    const seen: Buffer[] = [];
+    const thief = net.createServer(socket => {
+      socket.on('error', () => {});
+      socket.on('data', chunk => {
+        seen.push(chunk);
+        // As far as anybody gets who does not know the token.
+        socket.write(`${'1'.repeat(32)} ${'2'.repeat(64)}\n`);
+      });
+    });
+    await new Promise<void>(resolve => thief.listen(address, resolve));
+    try {
+      const body = 'a secret of the run';
+      await expect(send(address, { method: 'POST', path: '/v1/logs', body })).rejects.toMatchObject({
+        code: STRANGER,
+      });
+      expect(Buffer.concat(seen).toString()).toMatch(/^kymo-local 1 [0-9a-f]{32}\n$/);
+      expect((await start({ address })).kind).toBe('taken');
+    } finally {
+      thief.close();
+    }
   });
 
   it('must not be short', async () => {
@@ -234,11 +277,13 @@ describe('attached clients', () => {
       `
       import http from 'node:http';
       const path = '/kymo/v1/attach?instance=child&pid=' + process.pid;
-      const headers = { authorization: 'Bearer ' + process.argv[2] };
-      http.get({ socketPath: process.argv[1].replace('@', String.fromCharCode(0)), path, headers }, r => r.resume());
+      const { LocalAgent } = await import(process.argv[3]);
+      const agent = new LocalAgent(process.argv[1].replace('@', String.fromCharCode(0)), process.argv[2]);
+      http.get({ agent, path }, r => r.resume());
     `,
       address.replace('\0', '@'),
       TOKEN,
+      new URL('../../src/semconv/local-handshake.ts', import.meta.url).href,
     );
     await until(() => control.came.length === 1, 'the child');
     expect(control.came[0]!.pid).toBe(child.pid);
@@ -299,8 +344,7 @@ describe('progress', () => {
   it('stops waiting when its client goes away', async () => {
     const { address, control } = await start();
     const sent = http.get({
-      socketPath: address,
-      headers: bearer,
+      agent: new LocalAgent(address, TOKEN),
       path: '/kymo/v1/progress?position=100&timeout_ms=60000',
     });
     sent.on('error', () => {});
@@ -325,7 +369,7 @@ describe('draining', () => {
     ingest.hold = new Promise(resolve => {
       release = resolve;
     });
-    const headers = { ...bearer, 'content-type': 'application/x-protobuf' };
+    const headers = { 'content-type': 'application/x-protobuf' };
     const otlp = { method: 'POST', path: '/v1/logs', headers, body: logsRequest() };
     const client = await attach(address);
     const answer = send(address, otlp);
@@ -359,7 +403,6 @@ describe('other requests', () => {
   it('put OTLP into the journal, whatever the Host', async () => {
     const { address, ingest } = await start();
     const headers = {
-      ...bearer,
       host: 'anything',
       'content-type': 'application/x-protobuf',
       'kymo-batch': 'a/b/logs/1',

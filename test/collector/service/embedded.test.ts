@@ -7,6 +7,7 @@ import { writeFrame } from '../../../src/otlp/frame.ts';
 import { jsonToProtobuf } from '../../../src/otlp/json.ts';
 import { encodeSpoolHeader, spoolFileName } from '../../../src/otlp/spool-file.ts';
 import { collectorKey, localAddress, paths } from '../../../src/semconv/local.ts';
+import { LocalAgent, STRANGER } from '../../../src/semconv/local-handshake.ts';
 import {
   call,
   eventRequest,
@@ -41,11 +42,9 @@ afterEach(async () => {
 });
 afterAll(() => folders.forEach(removeFolder));
 
-const socketPath = () => localAddress(collectorKey(paths(project).journal));
-const headers = () => ({
-  authorization: `Bearer ${readText(paths(project).token).trim()}`,
-  'content-type': 'application/json',
-});
+const agent = (token = readText(paths(project).token).trim()) =>
+  new LocalAgent(localAddress(collectorKey(paths(project).journal)), token);
+const headers = { 'content-type': 'application/json' };
 
 async function start(env: NodeJS.ProcessEnv = {}): Promise<KymoProcess> {
   const kymo = startKymo(['collector', '--embedded', '--directory', project], project, { ...LINGER, ...env });
@@ -64,20 +63,16 @@ function attach(
 ): Promise<{ hello: Record<string, unknown>; leave: () => void }> {
   return new Promise((done, failed) => {
     const path = `/kymo/v1/attach?instance=${instance}&pid=${pid}&run=r1`;
-    const request = http.get(
-      { socketPath: socketPath(), path, headers: headers(), agent: false },
-      response => {
-        response.setEncoding('utf8').once('data', line => {
-          done({ hello: JSON.parse(line), leave: () => request.destroy() });
-        });
-        response.on('error', () => {});
-      },
-    );
+    const request = http.get({ agent: agent(), path, headers }, response => {
+      response.setEncoding('utf8').once('data', line => {
+        done({ hello: JSON.parse(line), leave: () => request.destroy() });
+      });
+      response.on('error', () => {});
+    });
     request.on('error', failed);
   });
 }
-const post = (path: string, body: string) =>
-  call({ socketPath: socketPath(), path, method: 'POST', headers: headers() }, body);
+const post = (path: string, body: string) => call({ agent: agent(), path, method: 'POST', headers }, body);
 const runJson = () => JSON.parse(readText(join(project, 'runs/r1/run.json')) || '{}');
 
 describe('the embedded collector', () => {
@@ -88,9 +83,9 @@ describe('the embedded collector', () => {
     const answer = await post('/v1/metrics', pointRequest('r1', 'loss', 7, 0.25));
     expect(answer.status).toBe(200);
     const progress = await call({
-      socketPath: socketPath(),
+      agent: agent(),
       path: `/kymo/v1/progress?position=${answer.headers['kymo-position']}&timeout_ms=5000`,
-      headers: headers(),
+      headers,
     });
     expect(JSON.parse(progress.body)).toMatchObject({ reached: true });
     expect(JSON.parse(readText(join(project, 'runs/r1/logs/metrics.jsonl')))).toMatchObject({
@@ -104,12 +99,8 @@ describe('the embedded collector', () => {
 
   it('lets nobody in without its token, which only its user can read', async () => {
     await start();
-    const refused = await call({
-      socketPath: socketPath(),
-      path: '/kymo/v1/status',
-      headers: { authorization: 'Bearer x' },
-    });
-    expect(refused.status).toBe(401);
+    const refused = call({ agent: agent('x'), path: '/kymo/v1/status' });
+    await expect(refused).rejects.toMatchObject({ code: STRANGER });
     expect(statSync(paths(project).token).mode & 0o777).toBe(0o600);
     expect(readText(join(project, '.kymo/.gitignore'))).toBe('*\n');
   });
@@ -119,9 +110,7 @@ describe('the embedded collector', () => {
     const client = await attach('i1');
     const second = await runKymo(['collector', '--embedded', '--directory', project], project, LINGER);
     expect(second).toMatchObject({ code: 0 });
-    expect(
-      (await call({ socketPath: socketPath(), path: '/kymo/v1/status', headers: headers() })).status,
-    ).toBe(200);
+    expect((await call({ agent: agent(), path: '/kymo/v1/status' })).status).toBe(200);
     client.leave();
     expect((await kymo.ended).code).toBe(0);
   });
@@ -161,10 +150,10 @@ describe('the embedded collector', () => {
     const left = await attach('i1', trainer.pid);
     left.leave();
     await call({
-      socketPath: socketPath(),
+      agent: agent(),
       path: '/kymo/v1/detach?instance=i1',
       method: 'POST',
-      headers: headers(),
+      headers,
     });
     await until(
       'the spooled row',
