@@ -8,6 +8,7 @@ import type {
   Signal,
   SpanRecord,
 } from '../otlp/model.ts';
+import type { ListenTarget } from './listen.ts';
 import type { Resolver } from './runs/resolve.ts';
 import type { ResolvedSeries, Run } from './runs/run.ts';
 
@@ -250,7 +251,15 @@ export interface Ingest {
   release(bytes: number): void;
 }
 
+/** Where a component listens, and the setting that says so. */
+export interface ListenPlace {
+  readonly setting: string;
+  readonly target: ListenTarget;
+}
+
 export interface Receiver {
+  /** Reads what a start needs (certificates) and throws what is wrong with it; opens nothing, and a start may never follow. */
+  prepare?(): void | Promise<void>;
   start(): Promise<void>;
   /** Stop taking new requests, answer those under way, within the deadline; then close. */
   stop(deadlineMs: number): Promise<void>;
@@ -269,6 +278,8 @@ export interface ReceiverType<S extends z.ZodType = z.ZodType> {
   readonly config: S;
   /** The extensions that say who may send to it. */
   authenticators?(config: z.infer<S>): readonly AuthenticatorReference[];
+  /** Where it would listen, for looking beforehand whether that is free. */
+  listens?(id: string, config: z.infer<S>, baseDirectory: string): readonly ListenPlace[];
   create(context: ReceiverContext, config: z.infer<S>): Receiver;
 }
 
@@ -294,6 +305,8 @@ export interface ExtensionType<S extends z.ZodType = z.ZodType> {
   readonly config: S;
   /** Whom it authenticates with these settings; left out by an extension that does not. */
   authenticates?(config: z.infer<S>): readonly (keyof Authenticator)[];
+  /** Where it would listen, for looking beforehand whether that is free. */
+  listens?(id: string, config: z.infer<S>, baseDirectory: string): readonly ListenPlace[];
   create(context: ExtensionContext, config: z.infer<S>): Extension;
 }
 

@@ -14,6 +14,7 @@ import { retentionFor } from './feed/retention.ts';
 import type { ExporterRunner, StopReport } from './feed/runner.ts';
 import { JournalIngest } from './journal/ingest.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
+import { isHeldJournal } from './journal/lock.ts';
 import { localEndpoint } from './local-endpoint.ts';
 import {
   type Departure,
@@ -341,8 +342,7 @@ class CollectorService implements Collector {
         this.#journalIngest = new JournalIngest(this.#journal);
         return;
       } catch (error) {
-        const isHeld = error instanceof Error && error.message.includes('another collector has it open');
-        if (!isHeld || Date.now() >= giveUpAt) throw error;
+        if (!isHeldJournal(error) || Date.now() >= giveUpAt) throw error;
         await new Promise(resolve => setTimeout(resolve, JOURNAL_RETRY_MS));
       }
     }

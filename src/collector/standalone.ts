@@ -2,6 +2,7 @@
 import type { CollectorConfig } from './config/config.ts';
 import type { Loaded } from './config/load.ts';
 import { formatProblem } from './config/problem.ts';
+import { preflight } from './preflight.ts';
 import { type Collector, startCollector } from './service.ts';
 import { createLogger, type RootLogger } from './telemetry/logger.ts';
 
@@ -24,6 +25,11 @@ export async function runStandalone({
   let config = first;
   let logger = createLogger(config.telemetry.logs);
   const wishes = listenForWishes();
+  const problems = await preflight({ config, baseDirectory });
+  if (problems.length > 0) {
+    for (const problem of problems) logger.error(`cannot start: ${problem}`);
+    return 1;
+  }
   let collector: Collector;
   try {
     collector = await start(config, baseDirectory, logger, wishes.wish);
@@ -34,11 +40,20 @@ export async function runStandalone({
   for (;;) {
     if ((await wishes.next()) === 'stop') break;
     const loaded = load();
+    for (const warning of loaded.warnings) logger.warn(formatProblem(warning));
     if (loaded.config === undefined) {
       for (const problem of loaded.problems) logger.error(formatProblem(problem));
       logger.error('the new configuration is not valid; going on with the old one');
       continue;
     }
+    // The old collector goes on until the new one is known to have everything it needs.
+    const obstacles = await preflight({ config: loaded.config, baseDirectory, running: config });
+    if (obstacles.length > 0) {
+      for (const obstacle of obstacles) logger.error(obstacle);
+      logger.error('the new configuration cannot be started; going on with the old one');
+      continue;
+    }
+    logger.info('the new configuration is good: changing over to it');
     await collector.stop(drainTimeoutMs);
     const newLogger = createLogger(loaded.config.telemetry.logs);
     try {

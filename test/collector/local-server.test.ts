@@ -205,7 +205,7 @@ describe('the token', () => {
       const theirs = (await answer)[0].toString().trim().split(' ')[1]!;
       const closed = once(socket, 'close');
       // The third time its own proof is sent back.
-      socket.write(`${proof ?? theirs}\n${stop}`);
+      socket.write(`${proof ?? theirs}\n${stop}${stop}`);
       await closed;
     }
     const plain = await send(address, {

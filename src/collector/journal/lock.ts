@@ -20,7 +20,7 @@ export async function lockJournal(directory: string): Promise<JournalLock> {
   } catch (error) {
     if (errorCode(error) !== 'EADDRINUSE') throw error;
     if (!isSocketFile(address) || (await answers(address))) {
-      throw new Error(
+      throw new JournalHeldError(
         `journal ${real}: another collector has it open. Stop that one, or give this one a folder of its own (journal: directory).`,
       );
     }
@@ -33,6 +33,13 @@ export async function lockJournal(directory: string): Promise<JournalLock> {
     release: () => new Promise<void>(resolve => server.close(() => resolve())),
   };
 }
+
+/** True for the error of a journal that somebody else has open. */
+export function isHeldJournal(error: unknown): boolean {
+  return error instanceof JournalHeldError;
+}
+
+class JournalHeldError extends Error {}
 
 function lockAddress(real: string): string {
   const name = `kymo-journal-${createHash('sha256').update(real).digest('hex').slice(0, 32)}`;

@@ -225,7 +225,8 @@ async function cut(segment: Segment, end: Position): Promise<void> {
   await syncFolder(path.dirname(segment.path));
 }
 
-async function readJournalFile(file: string): Promise<string | undefined> {
+/** The id that journal.json names. Throws for another version. */
+export async function readJournalFile(file: string): Promise<string | undefined> {
   let text: string;
   try {
     text = await fs.promises.readFile(file, 'utf8');

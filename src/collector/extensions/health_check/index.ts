@@ -21,6 +21,9 @@ export const healthCheckExtension: ExtensionType<typeof healthCheckSettings> = {
   type: 'health_check',
   stability: 'beta',
   config: healthCheckSettings,
+  listens: (id, { endpoint }) => [
+    { setting: `extensions::${id}::endpoint`, target: { transport: 'tcp', endpoint } },
+  ],
   create: (context, settings) => new HealthCheck(context, settings),
 };
 

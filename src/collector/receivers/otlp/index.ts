@@ -1,11 +1,12 @@
 // The otlp receiver: OTLP over gRPC and HTTP, into the journal.
+import { createSecureContext } from 'node:tls';
 import type { Receiver, ReceiverContext, ReceiverType } from '../../component.ts';
-import { authReference } from '../../config/authenticators.ts';
+import { authReference, resolveAuthenticator } from '../../config/authenticators.ts';
 import { isLoopback } from '../../listen.ts';
 import { startGrpcServer } from './grpc-server.ts';
 import { listenTarget, type ReceiverEnd, startHttpServer } from './http-server.ts';
 import { type OtlpReceiverSettings, otlpReceiverSettings } from './settings.ts';
-import { asksForCertificate, type ServerTlsSettings } from './tls.ts';
+import { asksForCertificate, type ServerTlsSettings, serverTlsOptions } from './tls.ts';
 
 export const otlpReceiver: ReceiverType<typeof otlpReceiverSettings> = {
   kind: 'receiver',
@@ -17,8 +18,18 @@ export const otlpReceiver: ReceiverType<typeof otlpReceiverSettings> = {
     ...authReference(grpc?.auth, ['protocols', 'grpc']),
     ...authReference(http?.auth, ['protocols', 'http']),
   ],
+  listens: (id, { protocols: { grpc, http } }, baseDirectory) =>
+    Object.entries({ grpc, http }).flatMap(([protocol, settings]) =>
+      settings === undefined
+        ? []
+        : [{ setting: settingOf(id, protocol), target: listenTarget(settings, baseDirectory) }],
+    ),
   create: (context, settings) => new OtlpReceiver(context, settings),
 };
+
+function settingOf(id: string, protocol: string, key = 'endpoint'): string {
+  return `receivers::${id}::protocols::${protocol}::${key}`;
+}
 
 class OtlpReceiver implements Receiver {
   readonly #context: ReceiverContext;
@@ -28,6 +39,22 @@ class OtlpReceiver implements Receiver {
   constructor(context: ReceiverContext, settings: OtlpReceiverSettings) {
     this.#context = context;
     this.#settings = settings;
+  }
+
+  prepare(): void {
+    for (const [protocol, settings] of Object.entries(this.#settings.protocols)) {
+      if (settings === undefined) continue;
+      const { id, baseDirectory } = this.#context;
+      resolveAuthenticator(this.#context, settings.auth, 'server', settingOf(id, protocol, 'auth'));
+      if (settings.tls === undefined) continue;
+      const setting = settingOf(id, protocol, 'tls');
+      const options = serverTlsOptions(settings.tls as ServerTlsSettings, baseDirectory, setting);
+      try {
+        createSecureContext(options);
+      } catch (error) {
+        throw new Error(`${setting}: ${(error as Error).message}`, { cause: error });
+      }
+    }
   }
 
   async start(): Promise<void> {
@@ -61,7 +88,7 @@ class OtlpReceiver implements Receiver {
   }
 
   #setting(protocol: string): string {
-    return `receivers::${this.#context.id}::protocols::${protocol}::endpoint`;
+    return settingOf(this.#context.id, protocol);
   }
 
   #warnIfOpen(
