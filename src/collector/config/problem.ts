@@ -1,4 +1,5 @@
 // What is wrong with a configuration, where, and what was probably meant.
+import { printable } from '../../semconv/printable.ts';
 
 /** A place in a source, 1-based; line 0 means the source is one short text (`--set`, `yaml:`) and has no lines worth naming. */
 export interface Place {
@@ -14,11 +15,11 @@ export interface Problem {
   readonly message: string;
 }
 
-/** `a.yaml:12:5: exporters::jsonl: unknown key "directry" (did you mean "directory"?)` */
+/** `a.yaml:12:5: exporters::jsonl: unknown key "directry" (did you mean "directory"?)`, one line wherever it is printed. */
 export function formatProblem(problem: Problem): string {
   const place = problem.place === undefined ? '' : `${formatPlace(problem.place)}: `;
   const path = problem.path === '' ? '' : `${problem.path}: `;
-  return place + path + problem.message;
+  return printable(place + path + problem.message);
 }
 
 export function formatPlace(place: Place): string {

@@ -1,0 +1,18 @@
+// A mistake behind five bytes, each of which is a branch: found by who looks at branches, and not by chance (one in 2^40).
+import type { Target } from '../target.ts';
+
+export const target: Target = {
+  name: 'planted-crash',
+  maxBytes: 32,
+  covers: /planted-crash/,
+  words: [],
+  seeds: () => [Buffer.from('harmless')],
+  run(bytes) {
+    if (bytes[0] !== 0x6b) return;
+    if (bytes[1] !== 0x79) return;
+    if (bytes[2] !== 0x6d) return;
+    if (bytes[3] !== 0x6f) return;
+    if (bytes[4] !== 0x21) return;
+    throw new TypeError('the planted mistake');
+  },
+};
