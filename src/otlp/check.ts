@@ -29,6 +29,11 @@ export function checkRequest(signal: Signal, bytes: Uint8Array): CheckResult {
  */
 export const MAX_ITEMS = 2 ** 21;
 export const MAX_MESSAGES = 2 ** 24;
+/**
+ * Entries of one map: attributes of one record, or of a map in a value. A map of millions of keys takes a decoder minutes, in
+ * which nobody else is served; the largest real one, a row of an event, has some thousands.
+ */
+export const MAX_ENTRIES = 2 ** 16;
 
 /** Longer strings go to the native check; for shorter ones a loop over ASCII is faster than the call. */
 const SHORT_STRING = 48;
@@ -67,6 +72,7 @@ const WIRE_TYPES = [0, 0, 1, 5, 2, 2, 2, 2, 2];
 interface Compiled {
   readonly message: Message;
   readonly item: boolean;
+  readonly entry: boolean;
   readonly actions: number[];
   readonly children: (Compiled | undefined)[];
 }
@@ -84,6 +90,7 @@ function compile(message: Message): Compiled {
   const result: Compiled = {
     message,
     item: message.item,
+    entry: message.name === 'KeyValue',
     actions: new Array<number>(last + 1).fill(UNKNOWN),
     children: new Array<Compiled | undefined>(last + 1).fill(undefined),
   };
@@ -111,6 +118,7 @@ class Walk extends WireReader {
     const { bytes } = this;
     const count = actions.length;
     const outer = this.end;
+    let entries = 0;
     this.end = end;
     while (this.position < end) {
       const start = this.position;
@@ -133,7 +141,10 @@ class Walk extends WireReader {
           let length = bytes[this.position]!;
           if (length < 0x80 && length < end - this.position) this.position++;
           else length = this.length();
-          this.message(children[field]!, this.position + length, depth + 1);
+          const child = children[field]!;
+          if (child.entry && ++entries > MAX_ENTRIES)
+            throw new WireError(`more than ${MAX_ENTRIES} entries in one map`, start);
+          this.message(child, this.position + length, depth + 1);
           break;
         }
         case STRING:

@@ -1,7 +1,7 @@
 // Bytes that may be anything: nothing crashes or hangs, and what the check lets in every decoder can read.
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { checkRequest, MAX_ITEMS, MAX_MESSAGES } from '../../src/otlp/check.ts';
+import { checkRequest, MAX_ENTRIES, MAX_ITEMS, MAX_MESSAGES } from '../../src/otlp/check.ts';
 import { encodeLogRecord, encodeSpan } from '../../src/otlp/encode-records.ts';
 import { decodeLogs } from '../../src/otlp/logs.ts';
 import { decodeMetrics } from '../../src/otlp/metrics.ts';
@@ -169,6 +169,21 @@ describe('checkRequest refuses', () => {
     expect(checkRequest('traces', request(records))).toEqual({
       ok: false,
       reason: expect.stringContaining(`more than ${MAX_ITEMS} items`),
+    });
+  });
+
+  it('more entries in one map than a decoder should spend minutes on', () => {
+    const entries = (count: number) => (w: WireWriter) => {
+      for (let i = 0; i < count; i++) {
+        const entry = w.beginMessage(6);
+        w.stringField(1, i.toString(36));
+        w.endMessage(entry);
+      }
+    };
+    expect(checkRequest('logs', envelope([entries(MAX_ENTRIES), entries(1)]))).toMatchObject({ ok: true });
+    expect(log(entries(MAX_ENTRIES + 1))).toEqual({
+      ok: false,
+      reason: expect.stringContaining('more than 65536 entries in one map at byte'),
     });
   });
 

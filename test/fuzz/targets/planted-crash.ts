@@ -1,9 +1,9 @@
-// A mistake behind five bytes, each of which is a branch: found by who looks at branches, and not by chance (one in 2^40).
+// A mistake behind four bytes, each of which is a branch: found by who looks at branches, and not by chance (one in 2^32).
 import type { Target } from '../target.ts';
 
 export const target: Target = {
   name: 'planted-crash',
-  maxBytes: 32,
+  maxBytes: 6,
   covers: /planted-crash/,
   words: [],
   seeds: () => [Buffer.from('harmless')],
@@ -12,7 +12,6 @@ export const target: Target = {
     if (bytes[1] !== 0x79) return;
     if (bytes[2] !== 0x6d) return;
     if (bytes[3] !== 0x6f) return;
-    if (bytes[4] !== 0x21) return;
     throw new TypeError('the planted mistake');
   },
 };
