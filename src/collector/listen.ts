@@ -2,6 +2,7 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isMainThread } from 'node:worker_threads';
 import { type Endpoint, formatEndpoint } from './config/values.ts';
 
 export type ListenTarget =
@@ -81,7 +82,7 @@ export async function bindSocketFile(server: net.Server, path: string): Promise<
       if (await somebodyAnswers(path)) return false;
       unlinkSync(path);
     }
-    await listen(server, { path });
+    await listenPrivately(server, path);
     chmodSync(path, 0o600);
     return true;
   } finally {
@@ -154,6 +155,17 @@ function listen(server: net.Server, options: net.ListenOptions): Promise<void> {
     // `exclusive`: a cluster worker must not share a port that it means to own.
     server.listen({ ...options, exclusive: true });
   });
+}
+
+/** The file is made with the mode that it keeps: between making and changing it somebody else could connect. */
+function listenPrivately(server: net.Server, path: string): Promise<void> {
+  const before = isMainThread ? process.umask(0o177) : undefined;
+  try {
+    // The name is bound before this returns.
+    return listen(server, { path });
+  } finally {
+    if (before !== undefined) process.umask(before);
+  }
 }
 
 async function takeLock(path: string): Promise<() => void> {

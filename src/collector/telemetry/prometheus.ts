@@ -1,7 +1,8 @@
 // Serves the collector's own metrics to Prometheus, in its text format 0.0.4.
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 import http from 'node:http';
-import { listenOn } from '../listen.ts';
+import { isLoopback, listenOn } from '../listen.ts';
+import { createBrowserGuard } from '../receivers/otlp/browser-guard.ts';
 import type { Labels, Registry, Sample } from './metrics.ts';
 
 /** A scrape is one short request; nobody needs longer. */
@@ -34,7 +35,7 @@ export async function servePrometheus(
 ): Promise<MetricsServer> {
   const { servers, addresses } = await listenOn(
     { transport: 'tcp', endpoint },
-    () => makeServer(registry),
+    () => makeServer(endpoint.host, registry),
     'service::telemetry::metrics::address',
   );
   return {
@@ -45,10 +46,12 @@ export async function servePrometheus(
   };
 }
 
-function makeServer(registry: Registry): http.Server {
+function makeServer(host: string, registry: Registry): http.Server {
+  // A web page can reach a port of this machine through its visitor's browser, also by a name that was rebound to it.
+  const guard = createBrowserGuard({ checkHost: isLoopback(host), ownHost: host, cors: undefined });
   const server = http.createServer((request, response) => {
-    // A web page can reach a port of this machine through its visitor's browser: browsers say so.
-    if (request.headers.origin !== undefined) return void response.writeHead(403).end();
+    request.resume();
+    if (guard(request, response).kind !== 'pass') return void response.writeHead(403).end();
     const path = request.url?.split('?')[0];
     if (path !== '/metrics') return void response.writeHead(404).end();
     if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end();

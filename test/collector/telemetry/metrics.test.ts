@@ -1,3 +1,4 @@
+import http from 'node:http';
 import { describe, expect, it } from '@jest/globals';
 import {
   createRegistry,
@@ -72,6 +73,19 @@ describe('the Prometheus text', () => {
         headers: { origin: 'https://evil.example' },
       });
       expect(page.status).toBe(403);
+      // A page whose name was rebound to this machine sends no Origin with its GET, but its own name.
+      const [host, port] = server.address.split(':');
+      const rebound = (name: string) =>
+        new Promise<number | undefined>((resolve, reject) =>
+          http
+            .get({ host, port, path: '/metrics', headers: { host: name } }, answer => {
+              answer.resume();
+              resolve(answer.statusCode);
+            })
+            .on('error', reject),
+        );
+      expect(await rebound('evil.example:8888')).toBe(403);
+      expect(await rebound(`localhost:${port}`)).toBe(200);
       await expect(
         servePrometheus({ host: '127.0.0.1', port: Number(server.address.split(':')[1]) }, registry),
       ).rejects.toThrow(/service::telemetry::metrics::address: .* is in use/);
