@@ -23,7 +23,9 @@ async function open(port: number, count: number, localAddress: string): Promise<
     sockets.push(socket);
     return socket;
   });
-  await Promise.all(opened.map(socket => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+  await Promise.all(
+    opened.map(socket => new Promise(resolve => socket.once('connect', resolve).once('close', resolve))),
+  );
   return opened;
 }
 const alive = (some: readonly net.Socket[]) => some.filter(socket => !socket.destroyed).length;

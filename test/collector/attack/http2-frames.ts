@@ -78,7 +78,7 @@ export async function flood(
 ): Promise<Flood> {
   const socket = net.connect(port, '127.0.0.1');
   socket.on('error', () => {});
-  await once(socket, 'connect');
+  await new Promise(resolve => socket.once('connect', resolve).once('close', resolve));
   let closed = false;
   const end = new Promise<void>(resolve =>
     socket.once('close', () => {
@@ -99,12 +99,10 @@ export async function flood(
     await Promise.race([drained, end, new Promise(resolve => setTimeout(resolve, 1_000).unref())]);
     await new Promise(resolve => setImmediate(resolve));
   }
-  const late = setTimeout(() => socket.destroy(), Math.max(0, giveUpAt - Date.now()));
   const cutByUs = new Promise<boolean>(resolve =>
     setTimeout(() => resolve(true), giveUpAt - Date.now()).unref(),
   );
   const byPeer = await Promise.race([end.then(() => true), cutByUs.then(() => false)]);
-  clearTimeout(late);
   socket.destroy();
   return { sent, closed: byPeer, goaway: received.goaway() };
 }
