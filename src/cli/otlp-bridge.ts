@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { readToken } from '../collector/token.ts';
 import { SIGNALS } from '../otlp/model.ts';
 import { collectorKey, localAddress, paths } from '../semconv/local.ts';
+import { LocalAgent } from '../semconv/local-handshake.ts';
 
 export interface OtlpBridge {
   readonly endpoint: string;
@@ -23,7 +24,7 @@ const PASSED_HEADERS = ['content-type', 'content-encoding', 'content-length', 'r
 
 export async function openOtlpBridge(projectDirectory: string): Promise<OtlpBridge> {
   const { journal, token: tokenFile } = paths(projectDirectory);
-  const socketPath = localAddress(collectorKey(journal));
+  const address = localAddress(collectorKey(journal));
   const authorization = `Bearer ${randomBytes(24).toString('hex')}`;
   const server = http.createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     response.on('error', () => undefined);
@@ -33,14 +34,12 @@ export async function openOtlpBridge(projectDirectory: string): Promise<OtlpBrid
     else if (request.method !== 'POST' || !PATHS.has(path)) refuse(request, response, 404);
     else if (token === undefined) refuse(request, response, 503);
     else {
-      const headers = { ...passed(request.headers), authorization: `Bearer ${token}` };
       const onward = http.request({
-        socketPath,
         path,
         method: 'POST',
         host: 'localhost',
-        headers,
-        agent: false,
+        headers: passed(request.headers),
+        agent: new LocalAgent(address, token),
       });
       onward.setTimeout(REQUEST_TIMEOUT_MS, () => onward.destroy());
       onward.on('response', answer => {

@@ -19,6 +19,7 @@ const LOOK_INTERVAL_MS = 200;
 /** What no input of MAX_INPUT_BYTES can need. */
 const MEMORY = { maxOldGenerationSizeMb: 1_024, maxYoungGenerationSizeMb: 64 };
 
+/** Rejects where nothing could be tried at all. */
 export function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const shared = new SharedArrayBuffer(HEADER_WORDS * 4 + MAX_INPUT_BYTES);
   const words = new Int32Array(shared, 0, HEADER_WORDS);
@@ -30,7 +31,7 @@ export function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     corpus: options.corpus ?? [],
     shared,
   };
-  return new Promise(resolve => {
+  return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: task,
       resourceLimits: MEMORY,
@@ -43,6 +44,11 @@ export function fuzz(options: FuzzOptions): Promise<FuzzReport> {
       void worker.terminate();
     };
     const lost = (error: string): void => {
+      if (runs() === 0) {
+        clearInterval(timer);
+        reject(new Error(`the target ${options.target} cannot be fuzzed: ${error}`));
+        return;
+      }
       const length = Math.min(Atomics.load(words, WORD.length), MAX_INPUT_BYTES);
       const bytes = Uint8Array.from(new Uint8Array(shared, HEADER_WORDS * 4, length));
       done({ kind: 'finding', runs: runs(), bytes, error, stack: '' });
