@@ -1,0 +1,61 @@
+// When each row was last reset, counted in the frames of its field. Frame i of row b counts if i >= resetAt[b].
+//
+// That is all a reset has to change: no frame is touched. The same number keys a row's random values.
+import { Shared } from './shared.ts';
+import type { Tensor, TensorFlow } from './tensorflow.ts';
+
+/** Per row, on the host until a mask on the device has spoken, and there from then on. */
+export type ResetAt = Int32Array | Shared;
+
+export interface Clock {
+  /** Frames pushed so far. */
+  readonly count: number;
+  /** Never written to: others may hold it. */
+  readonly resetAt: ResetAt;
+  /** No row was reset later than this. */
+  readonly latestReset: number;
+}
+
+/** Which rows to reset: as bytes, or as a bool tensor `[B]` that the device alone knows. */
+export type Mask = Uint8Array | Tensor;
+
+export function newClock(batchSize: number): Clock {
+  return { count: 0, resetAt: new Int32Array(batchSize), latestReset: 0 };
+}
+
+/** The clock after one update. Its `resetAt` is the old one (and no new hold on it) where nothing was reset. */
+export function advance(tf: TensorFlow, clock: Clock, pushed: boolean, mask: Mask | undefined): Clock {
+  const count = clock.count + (pushed ? 1 : 0);
+  if (mask === undefined) return { ...clock, count };
+  const { resetAt } = clock;
+  if (mask instanceof Uint8Array && resetAt instanceof Int32Array) {
+    if (!mask.includes(1)) return { ...clock, count };
+    const after = resetAt.map((at, row) => (mask[row] === 1 ? count : at));
+    return { count, resetAt: after, latestReset: count };
+  }
+  const after = tf.tidy(() =>
+    tf.where(
+      mask instanceof Uint8Array ? tf.tensor(mask, [mask.length], 'bool') : mask,
+      tf.fill([clockRows(resetAt)], count, 'int32'),
+      deviceResetAt(tf, resetAt),
+    ),
+  );
+  return { count, resetAt: new Shared(tf, after), latestReset: count };
+}
+
+function clockRows(resetAt: ResetAt): number {
+  return resetAt instanceof Shared ? resetAt.tensor.size : resetAt.length;
+}
+
+/** `resetAt` as an int32 tensor `[B]`; inside a tidy. */
+export function deviceResetAt(tf: TensorFlow, resetAt: ResetAt): Tensor {
+  return resetAt instanceof Shared ? resetAt.tensor : tf.tensor(resetAt, [resetAt.length], 'int32');
+}
+
+export function shareResetAt(resetAt: ResetAt): ResetAt {
+  return resetAt instanceof Shared ? resetAt.share() : resetAt;
+}
+
+export function releaseResetAt(resetAt: ResetAt): void {
+  if (resetAt instanceof Shared) resetAt.release();
+}
