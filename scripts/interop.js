@@ -1,7 +1,8 @@
 // Prepares the programs that the interop tests speak to (Python environments, Go builds, npm packages) in a cache outside the repository, and runs the tests.
 //
 // A peer is a folder of test/interop/ with a requirements.txt (made into a Python virtual environment), a go.mod (built into a
-// program) or a package.json (installed into a folder). A peer that cannot be prepared is skipped, and its reason printed at the end.
+// program), a prepare.js (which fills a folder) or a package.json (installed into a folder). A peer that cannot be prepared is skipped, and
+// its reason printed at the end.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -71,6 +72,7 @@ function prepareAll() {
 function recipeFor(folder) {
   if (fs.existsSync(path.join(folder, 'requirements.txt'))) return preparePython;
   if (fs.existsSync(path.join(folder, 'go.mod'))) return prepareGo;
+  if (fs.existsSync(path.join(folder, 'prepare.js'))) return prepareFolder;
   if (fs.existsSync(path.join(folder, 'package.json'))) return prepareNpm;
   return undefined;
 }
@@ -147,6 +149,21 @@ function prepareNpm(name, folder) {
     check('npm', ['install', '--no-audit', '--no-fund'], { cwd: installed, env: {} });
   });
   return installed;
+}
+
+/** @returns the folder that the peer's own program has filled */
+function prepareFolder(name, folder) {
+  const program = path.join(folder, 'prepare.js');
+  const parts = fs.readdirSync(folder).filter(file => /\.js(on)?$/.test(file));
+  const made = cacheFolder(name, [
+    process.version,
+    ...parts.sort().map(file => fs.readFileSync(path.join(folder, file))),
+  ]);
+  once(made, () => {
+    say(`preparing ${name}: in ${made}`);
+    check(process.execPath, [program, made], {});
+  });
+  return made;
 }
 
 /** One folder per state of what it is made from: a changed version never meets an old build. */

@@ -5,6 +5,7 @@ import { Shared } from './shared.ts';
 import type { FieldDType } from './spec.ts';
 import type { FieldState, HistoryState } from './state.ts';
 import { isArrayOf, isTensor, type Tensor, TYPED_ARRAYS } from './tensorflow.ts';
+import { webgpuOf } from './webgpu/backend.ts';
 
 /** A frame's values on the host, row after row. */
 export type HostFrame = Float32Array | Int32Array | Uint8Array;
@@ -112,7 +113,10 @@ function takeFrame({ tf, batchSize }: HistoryState, field: FieldState, frame: Fr
   // A reshaped tensor shares its data and counts as a holder of it: the caller may dispose theirs.
   if (isTensor(frame)) return new Shared(tf, tf.reshape(frame, shape));
   // Backends may keep the array they are given and read it later: the caller's could have changed by then.
-  return new Shared(tf, tf.tensor(frame.slice(), shape, field.spec.dtype));
+  const taken = new Shared(tf, tf.tensor(frame.slice(), shape, field.spec.dtype));
+  // WebGPU's backend would keep it on the host until somebody looks.
+  if (field.elements > 0) webgpuOf(tf)?.uploadToGPU(taken.tensor.dataId);
+  return taken;
 }
 
 /** A mask of rows. Throws a TypeError or RangeError when it is none for `batchSize` rows. */

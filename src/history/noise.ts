@@ -3,6 +3,7 @@
 //
 // The mixing function is the 32-bit finalizer of MurmurHash3 (A. Appleby, public domain), applied with two keys per row and reset; uniform
 // numbers become normal ones by G. E. P. Box and M. E. Muller, Ann. Math. Statist. 29(2), 610-611, 1958.
+import { bitwiseAnd } from './bitwise.ts';
 import type { Tensor, TensorFlow } from './tensorflow.ts';
 
 /** 2^32 divided by the golden ratio: consecutive counters lie far apart. */
@@ -120,10 +121,10 @@ class IntegerOps {
 
   /** a ^ b = a + b - 2 (a & b), modulo 2^32. */
   private exclusiveOr(a: Tensor, b: Tensor): Tensor {
-    return this.tf.sub(this.tf.add(a, b), this.times(this.tf.bitwiseAnd(a, b), 2));
+    return this.tf.sub(this.tf.add(a, b), this.times(bitwiseAnd(this.tf, a, b), 2));
   }
 
   private and(x: Tensor, constant: number): Tensor {
-    return this.tf.bitwiseAnd(x, this.tf.fill(x.shape, constant, 'int32'));
+    return bitwiseAnd(this.tf, x, this.tf.fill(x.shape, constant, 'int32'));
   }
 }

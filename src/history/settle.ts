@@ -1,14 +1,14 @@
 // Waiting for a device: what was asked of it so far is done when this resolves.
 import type { HistoryState } from './state.ts';
 import { isHostMemory, type Tensor } from './tensorflow.ts';
-import { webgpuOf } from './webgpu/backend.ts';
+import { submitRecorded, webgpuOf } from './webgpu/backend.ts';
 
 export async function settle(state: HistoryState): Promise<void> {
   const { tf } = state;
   if (isHostMemory(tf)) return;
   const webgpu = webgpuOf(tf);
   if (webgpu !== undefined) {
-    webgpu.submitQueue();
+    submitRecorded(webgpu);
     await webgpu.device.queue.onSubmittedWorkDone();
     return;
   }

@@ -1,8 +1,10 @@
 // What histories need of TensorFlow.js: the caller passes it, so that nothing here loads a backend or decides for one.
 import type * as core from '@tensorflow/tfjs-core';
 import { kindOf } from '../research/checks.ts';
+import { nodeBackendOf } from './bitwise.ts';
 import type { FieldDType } from './spec.ts';
 import type { HostArray } from './tensor-types.ts';
+import { webgpuOf } from './webgpu/backend.ts';
 
 const FUNCTIONS = [
   'add',
@@ -11,23 +13,15 @@ const FUNCTIONS = [
   'cast',
   'concat',
   'cos',
-  'expandDims',
+  'engine',
   'fill',
   'floorDiv',
   'gather',
   'getBackend',
   'getKernelsForBackend',
   'greaterEqual',
-  'isFinite',
   'keep',
   'log',
-  'logicalNot',
-  'logicalAnd',
-  'max',
-  'maximum',
-  'mean',
-  'memory',
-  'min',
   'minimum',
   'mul',
   'notEqual',
@@ -36,10 +30,7 @@ const FUNCTIONS = [
   'scalar',
   'slice',
   'sqrt',
-  'square',
-  'stack',
   'sub',
-  'sum',
   'tensor',
   'tidy',
   'where',
@@ -78,8 +69,11 @@ export function checkTensorFlow(call: string, tf: TensorFlow, noise: boolean): v
     );
   const backend = startedBackend(call, tf);
   const known = new Set(tf.getKernelsForBackend(backend).map(kernel => kernel.kernelName));
-  const needed = noise && !isHostMemory(tf) ? [...KERNELS, ...NOISE_KERNELS] : KERNELS;
-  const lacking = needed.filter(kernel => !known.has(kernel) && !BUILT_IN.has(kernel));
+  const ownNoise = isHostMemory(tf) || webgpuOf(tf) !== undefined;
+  const needed = noise && !ownNoise ? [...KERNELS, ...NOISE_KERNELS] : KERNELS;
+  const lacking = needed.filter(
+    kernel => !known.has(kernel) && !BUILT_IN.has(kernel) && !(kernel === 'BitwiseAnd' && nodeBackendOf(tf)),
+  );
   if (lacking.length > 0)
     throw new TypeError(
       `kymo: ${call}(tf): the backend ${backend} cannot ${lacking.join(', ')}, which histories need; use wasm, webgpu, cpu or tensorflow`,

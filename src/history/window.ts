@@ -6,22 +6,9 @@ import { deviceResetAt, type ResetAt } from './clock.ts';
 import { deviceNoise, fillNoise } from './noise.ts';
 import { Shared } from './shared.ts';
 import type { FieldState, HistoryState } from './state.ts';
-import { isHostMemory, type Tensor, type TensorFlow, TYPED_ARRAYS } from './tensorflow.ts';
-
-/** One window to read, and what is known about it without asking the device. */
-export interface Window {
-  readonly tf: TensorFlow;
-  readonly field: FieldState;
-  readonly batchSize: number;
-  readonly positions: number;
-  /** Frame number of the first position. */
-  readonly first: number;
-  /** `zeros` or `ones`, or `randn`: what stands where a row has no frame. */
-  readonly fill: number | 'randn';
-  readonly resetAt: ResetAt;
-  /** Every frame of every row is there: nothing has to be masked. */
-  readonly complete: boolean;
-}
+import { isHostMemory, type Tensor, TYPED_ARRAYS } from './tensorflow.ts';
+import { fusedWindow } from './webgpu/fused-window.ts';
+import type { Window } from './window-plan.ts';
 
 /** Positions `start` to `start + length` of a field's window, a tensor of the caller's. Asks the device for nothing. */
 export function readWindow(state: HistoryState, field: FieldState, start: number, length: number): Tensor {
@@ -62,6 +49,8 @@ function flatWindow(window: Window): Tensor {
   const { tf, field, batchSize, positions } = window;
   if (field.elements === 0) return tf.tensor([], [0], field.spec.dtype);
   if (tf.getBackend() === 'cpu') return hostWindow(window);
+  const fused = fusedWindow(window);
+  if (fused !== undefined) return fused;
   if (window.complete) return tf.concat(frames(window), 1);
   if (window.fill === 'randn') return noisyWindow(window);
   const pushed = framesFrom(window, Math.max(0, window.first));
