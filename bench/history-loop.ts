@@ -7,11 +7,11 @@ import { createHistory, HistorySpec, updateHistory } from '../dist/history/index
 import { openDevice } from '../test/history/device.ts';
 
 const BATCH = 32;
-/** A device may be ahead of its loop by this many steps when it is waited for. */
-const BLOCK = { update: 50, upload: 10, read: 2 } as const;
+/** Steps between two waits for the device, as many as fit into this time. */
+const BLOCK_MS = 200;
+const MAX_BLOCK = 200;
 const MIN_BLOCKS = 3;
 
-type Work = keyof typeof BLOCK;
 const [backend = 'cpu', folder, algorithm, work = 'update', lengthText, elementsText, secondsText, init] =
   process.argv.slice(2);
 const { tf } = await openDevice(backend, folder || undefined);
@@ -26,24 +26,21 @@ const mask = tf.tensor1d(
 );
 const baseline = tf.memory().numBytes;
 
-const { step, settled, dispose } = algorithm === 'kymo' ? kymo() : concat();
+const subject = algorithm === 'kymo' ? kymo() : concat();
 // Pipelines are compiled, pools filled, and the ring is full.
-for (let i = 0; i < (algorithm === 'kymo' ? length + 2 : 2); i++) step(i);
-await settled();
+subject.fill();
+for (let i = 0; i < 2; i++) subject.step(i);
+await subject.settled();
+const first = await block(1);
+const size = Math.max(1, Math.min(MAX_BLOCK, Math.floor(BLOCK_MS / first)));
 const blocks: number[] = [];
 let most = 0;
-const size = backend === 'cpu' && work !== 'update' ? 1 : BLOCK[work as Work];
 const end = performance.now() + seconds * 1e3;
 while (performance.now() < end || blocks.length < MIN_BLOCKS) {
-  const start = performance.now();
-  for (let i = 0; i < size; i++) step(i);
-  await settled();
-  blocks.push((performance.now() - start) / size);
+  blocks.push((await block(size)) / size);
   most = Math.max(most, tf.memory().numBytes - baseline);
-  // One block of the slowest takes half a minute.
-  if (performance.now() > end + 20_000) break;
 }
-dispose();
+subject.dispose();
 blocks.sort((a, b) => a - b);
 process.stdout.write(
   `${JSON.stringify({
@@ -53,15 +50,24 @@ process.stdout.write(
   })}\n`,
 );
 
+async function block(steps: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < steps; i++) subject.step(i);
+  await subject.settled();
+  return performance.now() - start;
+}
+
 function kymo() {
   const spec = HistorySpec.fromConfig({
     x: { length, shape: [elements], init: init === 'randn' ? 'randn' : 'zeros' },
   });
   let h = createHistory(tf, spec, BATCH, { seed: 1 });
   return {
+    fill(): void {
+      for (let i = 0; i < length; i++) h = updateHistory(h, { x: frames[i % 2]! });
+    },
     step(i: number): void {
-      const x = work === 'upload' ? host : frames[i % 2]!;
-      h = updateHistory(h, { x }, { resetMask: mask });
+      h = updateHistory(h, { x: work === 'upload' ? host : frames[i % 2]! }, { resetMask: mask });
       if (work === 'read') h.fields.x;
     },
     settled: () => h.settled(),
@@ -73,6 +79,7 @@ function concat() {
   let window: core.Tensor = tf.zeros([BATCH, length, elements]);
   const zeros = tf.zeros([BATCH, length, elements]);
   return {
+    fill: () => undefined,
     step(i: number): void {
       const next = tf.tidy(() => {
         const frame = work === 'upload' ? tf.tensor(host, [BATCH, elements]) : frames[i % 2]!;

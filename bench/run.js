@@ -14,6 +14,7 @@ const BENCHMARKS = {
   memory: 'the collector’s memory under load, and at rest',
   startup: 'import, init, register, the bundled collector',
   runs: 'kymo runs over 2,000 runs',
+  history: 'device-resident histories, beside goggles under JAX',
   otlp: 'encode, check and decode, per item',
   jsonl: 'the jsonl exporter alone',
   tensorboard: 'the tensorboard exporter alone',

@@ -112,8 +112,9 @@ function takeFrame({ tf, batchSize }: HistoryState, field: FieldState, frame: Fr
   const shape = [batchSize, field.elements];
   // A reshaped tensor shares its data and counts as a holder of it: the caller may dispose theirs.
   if (isTensor(frame)) return new Shared(tf, tf.reshape(frame, shape));
-  // Backends may keep the array they are given and read it later: the caller's could have changed by then.
-  const taken = new Shared(tf, tf.tensor(frame.slice(), shape, field.spec.dtype));
+  // Backends but wasm keep the array they are given and read it later: the caller's could have changed by then.
+  const own = tf.getBackend() === 'wasm' ? frame : frame.slice();
+  const taken = new Shared(tf, tf.tensor(own, shape, field.spec.dtype));
   // WebGPU's backend would keep it on the host until somebody looks.
   if (field.elements > 0) webgpuOf(tf)?.uploadToGPU(taken.tensor.dataId);
   return taken;

@@ -2,11 +2,12 @@
 //
 // Frame numbers: position p of the window [start, start + length) holds frame `first + p`; frames below 0 were never pushed, and
 // those below a row's `resetAt` are not that row's any more.
-import { deviceResetAt, type ResetAt } from './clock.ts';
+import { deviceResetAt } from './clock.ts';
+import { type HostMemory, hostMemoryOf } from './host-memory.ts';
 import { deviceNoise, fillNoise } from './noise.ts';
 import { Shared } from './shared.ts';
 import type { FieldState, HistoryState } from './state.ts';
-import { isHostMemory, type Tensor, TYPED_ARRAYS } from './tensorflow.ts';
+import type { Tensor } from './tensorflow.ts';
 import { fusedWindow } from './webgpu/fused-window.ts';
 import type { Window } from './window-plan.ts';
 
@@ -48,7 +49,8 @@ export function readAge({ tf }: HistoryState, field: FieldState): Tensor {
 function flatWindow(window: Window): Tensor {
   const { tf, field, batchSize, positions } = window;
   if (field.elements === 0) return tf.tensor([], [0], field.spec.dtype);
-  if (tf.getBackend() === 'cpu') return hostWindow(window);
+  const memory = hostMemoryOf(tf);
+  if (memory !== undefined) return hostWindow(window, memory);
   const fused = fusedWindow(window);
   if (fused !== undefined) return fused;
   if (window.complete) return tf.concat(frames(window), 1);
@@ -89,9 +91,14 @@ function noisyWindow(window: Window): Tensor {
   const { elements, noiseSeed, spec } = field;
   const resetAt = deviceResetAt(tf, window.resetAt);
   const values = tf.reshape(tf.concat(frames(window), 1), [batchSize, positions, elements]);
-  const noise = isHostMemory(tf)
-    ? tf.tensor(hostNoise(window), [batchSize, positions, elements])
-    : deviceNoise(tf, noiseSeed, resetAt, { length: spec.length, firstFrame: first }, positions, elements);
+  const noise = deviceNoise(
+    tf,
+    noiseSeed,
+    resetAt,
+    { length: spec.length, firstFrame: first },
+    positions,
+    elements,
+  );
   const real = tf.greaterEqual(
     tf.reshape(tf.range(first, first + positions, 1, 'int32'), [1, positions, 1]),
     tf.reshape(resetAt, [batchSize, 1, 1]),
@@ -99,52 +106,28 @@ function noisyWindow(window: Window): Tensor {
   return tf.where(real, values, noise);
 }
 
-/** Where device memory is the host's: noise for the places that need some. */
-function hostNoise(window: Window): Float32Array {
-  const { field, batchSize, positions, first } = window;
-  const { elements, noiseSeed, spec } = field;
-  const noise = new Float32Array(batchSize * positions * elements);
-  const resetAt = hostResetAt(window.resetAt);
-  for (let row = 0; row < batchSize; row++) {
-    const missing = Math.min(resetAt[row]! - first, positions);
-    if (missing <= 0) continue;
-    const begin = row * positions * elements;
-    const place = first - resetAt[row]! + spec.length;
-    fillNoise(
-      noise.subarray(begin, begin + missing * elements),
-      noiseSeed,
-      row,
-      resetAt[row]!,
-      place * elements,
-    );
-  }
-  return noise;
-}
-
-/** The `cpu` backend takes a microsecond per element for what is a copy: rows are put together as typed arrays instead. */
-function hostWindow(window: Window): Tensor {
-  const { tf, field, batchSize, positions, first, fill } = window;
-  const { elements, spec } = field;
-  const resetAt = hostResetAt(window.resetAt);
-  const out =
-    fill === 'randn' && !window.complete
-      ? hostNoise(window)
-      : new TYPED_ARRAYS[spec.dtype](batchSize * positions * elements);
-  if (fill === 1 && !window.complete) out.fill(1);
-  for (let p = 0; p < positions; p++) {
-    const frame = first + p;
-    if (frame < 0) continue;
-    const values = field.ring[frame % spec.length]!.tensor.dataSync();
-    for (let row = 0; row < batchSize; row++)
-      if (frame >= resetAt[row]!)
-        out.set(values.subarray(row * elements, (row + 1) * elements), (row * positions + p) * elements);
-  }
-  return tf.tensor(out, [batchSize, positions, elements], spec.dtype);
-}
-
-/** Only where the device's memory is the host's. */
-function hostResetAt(resetAt: ResetAt): Int32Array {
-  return resetAt instanceof Shared ? (resetAt.tensor.dataSync() as Int32Array) : resetAt;
+/** Row by row, where the device's memory is the host's. */
+function hostWindow(window: Window, memory: HostMemory): Tensor {
+  const { field, batchSize, positions, first, fill } = window;
+  const { elements, noiseSeed, ring, spec } = field;
+  return memory.make([batchSize, positions, elements], spec.dtype, out => {
+    const resetAt = window.resetAt instanceof Shared ? memory.values(window.resetAt.tensor) : window.resetAt;
+    for (let row = 0; row < batchSize; row++) {
+      const at = resetAt[row]!;
+      const missing = Math.min(Math.max(0, at - first), positions);
+      if (missing === 0) continue;
+      const begin = row * positions * elements;
+      const part = out.subarray(begin, begin + missing * elements);
+      if (fill !== 'randn') part.fill(fill);
+      else fillNoise(part as Float32Array, noiseSeed, row, at, (first - at + spec.length) * elements);
+    }
+    for (let p = Math.max(0, -first); p < positions; p++) {
+      const values = memory.values(ring[(first + p) % spec.length]!.tensor);
+      for (let row = 0; row < batchSize; row++)
+        if (first + p >= resetAt[row]!)
+          out.set(values.subarray(row * elements, (row + 1) * elements), (row * positions + p) * elements);
+    }
+  });
 }
 
 /** One `[B, elements]` tensor per position; the initial value, or anything where noise will stand, for frames that never were. */
