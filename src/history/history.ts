@@ -6,7 +6,15 @@ import { noiseSeed } from './noise.ts';
 import { settle } from './settle.ts';
 import type { Shared } from './shared.ts';
 import { type DTypeOf, type HistoryConfig, HistorySpec, rowElements, type ShapeOf } from './spec.ts';
-import { type FieldState, forkState, type HistoryState, newField, newState, releaseState } from './state.ts';
+import {
+  type FieldState,
+  forkState,
+  type HistoryState,
+  newField,
+  newState,
+  releaseState,
+  tellWatchers,
+} from './state.ts';
 import type { HostArray, WindowTensor } from './tensor-types.ts';
 import { checkTensorFlow, isTensor, type Tensor, type TensorFlow } from './tensorflow.ts';
 import { readAge, readWindow } from './window.ts';
@@ -95,11 +103,9 @@ export class History<C extends HistoryConfig = HistoryConfig> implements Disposa
   /** A second history of the same frames. Nothing is copied on the device; each is disposed by itself. */
   clone(): History<C> {
     const state = this.stateFor('clone');
-    const { watchers } = state;
     const fork = forkState(state);
     // Who watches goes on watching this one.
-    state.watchers = watchers;
-    fork.watchers = [];
+    state.watchers.push(...fork.watchers.splice(0));
     return new History<C>(fork);
   }
 
@@ -259,7 +265,7 @@ export function updateHistory<C extends HistoryConfig>(
   next.step++;
   if (donate) history.donate();
   const updated = new History<C>(next);
-  for (const watcher of next.watchers.slice()) watcher.updated(next, pushed);
+  if (next.watchers.length > 0) tellWatchers(next, pushed);
   return updated;
 }
 

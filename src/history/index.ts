@@ -1,6 +1,7 @@
 // The public entry point `kymo/history`. It loads no TensorFlow: callers pass theirs.
 import '../semconv/require-node.ts';
 
+export { type FlightOptions, type FlightRecorder, recordFlight } from './flight-recorder.ts';
 export {
   type CreateOptions,
   createHistory,
@@ -11,6 +12,8 @@ export {
   updateHistory,
   type Windows,
 } from './history.ts';
+export { type Observation, type ObserveOptions, observeHistory } from './observe.ts';
+export type { Statistic } from './partials.ts';
 export { peekLast, type Slices, sliceHistory } from './slice.ts';
 export {
   type FieldConfig,

@@ -15,10 +15,14 @@ export interface FieldState {
   readonly noiseSeed: number;
 }
 
-/** Hears of every update on the newest history of a line: `observeHistory` and the flight recorder. */
+/**
+ * Hears of every update on the newest history of a line: `observeHistory` and the flight recorder. It holds no history, so that a lost one
+ * can be collected.
+ */
 export interface Watcher {
-  updated(state: HistoryState, pushed: ReadonlyMap<string, Shared>): void;
-  /** The history has been disposed. */
+  /** False when it wants to hear no more. What it throws ends it, and is told. */
+  updated(state: HistoryState, pushed: ReadonlyMap<string, Shared>): boolean;
+  /** The history has been disposed or lost. */
   ended(): void;
 }
 
@@ -31,7 +35,7 @@ export interface HistoryState {
   readonly fields: Map<string, FieldState>;
   /** Updates so far. */
   step: number;
-  watchers: Watcher[];
+  readonly watchers: Watcher[];
 }
 
 export function newState(
@@ -55,9 +59,8 @@ export function newField(spec: HistoryFieldSpec, batchSize: number, noiseSeed: n
 
 /** A second history of the same frames: O(length) pointers, nothing on the device. Watchers go with the newer one. */
 export function forkState(state: HistoryState): HistoryState {
-  const fork = { ...state, fields: new Map<string, FieldState>() };
+  const fork = { ...state, fields: new Map<string, FieldState>(), watchers: state.watchers.splice(0) };
   for (const [name, field] of state.fields) fork.fields.set(name, forkField(field));
-  state.watchers = [];
   return watched(fork);
 }
 
@@ -77,6 +80,26 @@ export function dissolveState(state: HistoryState): void {
   abandoned.unregister(state);
 }
 
+/** After an update: everybody who watches is told, and none of them can make it fail. */
+export function tellWatchers(state: HistoryState, pushed: ReadonlyMap<string, Shared>): void {
+  const { watchers } = state;
+  for (let i = watchers.length - 1; i >= 0; i--) {
+    const watcher = watchers[i]!;
+    let stays = false;
+    try {
+      stays = watcher.updated(state, pushed);
+    } catch (error) {
+      process.emitWarning(
+        `a history is no longer observed: ${error instanceof Error ? error.message : String(error)}`,
+        { type: 'KymoWarning', code: 'KYMO_HISTORY_OBSERVER' },
+      );
+    }
+    if (stays) continue;
+    watchers.splice(i, 1);
+    watcher.ended();
+  }
+}
+
 function releaseFields(fields: ReadonlyMap<string, FieldState>): void {
   for (const field of fields.values()) {
     for (const frame of field.ring) frame?.release();
@@ -87,17 +110,21 @@ function releaseFields(fields: ReadonlyMap<string, FieldState>): void {
 
 let warned = false;
 /** Histories that were lost without `dispose`: their frames are given back when the collector finds them. */
-const abandoned = new FinalizationRegistry((fields: Map<string, FieldState>) => {
-  releaseFields(fields);
-  if (warned) return;
-  warned = true;
-  process.emitWarning(
-    `a history of ${[...fields.keys()].slice(0, 3).join(', ')} was lost without dispose(); its device memory was held until garbage collection`,
-    { type: 'KymoWarning', code: 'KYMO_HISTORY_LOST' },
-  );
-});
+const abandoned = new FinalizationRegistry(
+  ({ fields, watchers }: Pick<HistoryState, 'fields' | 'watchers'>) => {
+    releaseFields(fields);
+    for (const watcher of watchers.splice(0)) watcher.ended();
+    if (warned) return;
+    warned = true;
+    process.emitWarning(
+      `a history of ${[...fields.keys()].slice(0, 3).join(', ')} was lost without dispose(); its device memory was held until garbage collection`,
+      { type: 'KymoWarning', code: 'KYMO_HISTORY_LOST' },
+    );
+  },
+);
 
 function watched(state: HistoryState): HistoryState {
-  abandoned.register(state, state.fields, state);
+  const { fields, watchers } = state;
+  abandoned.register(state, { fields, watchers }, state);
   return state;
 }

@@ -203,7 +203,7 @@ export function mergeHistories<A extends HistoryConfig, B extends HistoryConfig>
   const merged = newState(one.tf, spec, one.batchSize, fields);
   merged.step = Math.max(one.step, other.step);
   if (donate) {
-    merged.watchers = [...one.watchers.splice(0), ...other.watchers.splice(0)];
+    merged.watchers.push(...one.watchers.splice(0), ...other.watchers.splice(0));
     a.donate();
     b.donate();
     dissolveState(one);

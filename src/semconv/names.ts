@@ -159,6 +159,10 @@ export const ERROR_TYPE = 'error.type';
 /** `timings/<name>`: seconds of one timed call; `timings/<name>/hist` once calls are short and many. */
 export const TIMINGS_PREFIX = 'timings/';
 
+/** Statistics of a history's field through a meter: gauges `kymo.history.mean` and the like, by field. */
+export const HISTORY_METRICS = 'kymo.history.';
+export const HISTORY_FIELD = 'kymo.history.field';
+
 /** Header (gRPC: metadata) that makes a retry recognisable: `<instance>/<sender>/<signal>/<n>`. */
 export const BATCH_HEADER = 'kymo-batch';
 /** Response headers of a Kymo collector: which journal took the request, and the journal position after it. */

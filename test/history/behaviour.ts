@@ -1,12 +1,16 @@
 // What a history does on whatever device it lives: the same cases on cpu, wasm, WebGPU and TensorFlow. No test runner in here, so
 // that a process with a device of its own can run them as well as jest.
 import assert from 'node:assert/strict';
+import { crc32 } from 'node:zlib';
+import type { Meter } from '@opentelemetry/api';
 import type * as core from '@tensorflow/tfjs-core';
 import {
   createHistory,
   HistorySpec,
   mergeHistories,
+  observeHistory,
   peekLast,
+  recordFlight,
   sliceHistory,
   toDevice,
   toHost,
@@ -665,6 +669,130 @@ export const cases: readonly Case[] = [
     },
   },
   {
+    name: 'an observation says what the window holds, frames of before a reset left out',
+    async run(tf) {
+      const { meter, looks } = keepingMeter();
+      const before = tf.memory().numTensors;
+      const spec = HistorySpec.fromConfig({
+        x: { length: 5, shape: [3, 2], init: 'ones' },
+        n: { length: 3, shape: [], dtype: 'int32' },
+      });
+      let h = createHistory(tf, spec, B);
+      const observation = observeHistory(meter, h, { every: 1 });
+      const random = seeded(4);
+      /** Per field and row the frames that count. */
+      const real = { x: emptyRows(), n: emptyRows() };
+      const mask = tf.tensor1d([false, true, false, true]) as core.Tensor1D;
+      for (let step = 1; step <= 12; step++) {
+        const frames = {
+          x: Float32Array.from({ length: B * 6 }, () => 100 + random()),
+          n: Int32Array.from({ length: B }, () => random() * 10),
+        };
+        const resets =
+          step === 4 ? [true, true, true, true] : step === 9 ? [false, true, false, true] : undefined;
+        const resetMask = step === 9 ? mask : resets;
+        const old = h;
+        h = updateHistory(old, frames, { donate: step % 3 !== 0, ...(resetMask && { resetMask }) });
+        old.dispose();
+        for (const [name, rows] of Object.entries(real))
+          for (const [row, list] of rows.entries()) {
+            const width = name === 'x' ? 6 : 1;
+            const values = Array.from(frames[name as 'x' | 'n'].subarray(row * width, (row + 1) * width));
+            if (resets?.[row] === true) list.length = 0;
+            else list.push(values);
+            if (list.length > (name === 'x' ? 5 : 3)) list.shift();
+          }
+        await until(() => observation.written === step);
+        const look = looks.at(-1)!;
+        for (const [name, rows] of Object.entries(real)) {
+          const all = rows.flat(2);
+          const newest = rows.flatMap((row, at) => (resets?.[at] === true ? [] : (row.at(-1) ?? [])));
+          if (all.length === 0) {
+            assert.deepEqual(look[name], undefined);
+            continue;
+          }
+          const average = mean(all);
+          const expected = {
+            mean: average,
+            min: Math.min(...all),
+            max: Math.max(...all),
+            std: Math.sqrt(mean(all.map(value => (value - average) ** 2))),
+            last: mean(newest),
+          };
+          for (const [statistic, value] of Object.entries(expected)) {
+            const got = look[name]![statistic]!;
+            assert.ok(
+              Math.abs(got - value) < 2e-4,
+              `step ${step}: ${statistic} of ${name} is ${got}, not ${value}`,
+            );
+          }
+        }
+      }
+      assert.equal(observation.skipped, 0);
+      observation.stop();
+      h = updateHistory(h, { x: new Float32Array(B * 6), n: new Int32Array(B) });
+      assert.equal(looks.length, 12);
+      mask.dispose();
+      h.dispose();
+      assert.equal(tf.memory().numTensors, before);
+    },
+  },
+  {
+    name: 'the flight recorder keeps the last frames of a failure, and finds a NaN',
+    async run(tf) {
+      const before = tf.memory().numTensors;
+      const artifacts: { name: string; bytes: Uint8Array; metadata: Readonly<Record<string, unknown>> }[] =
+        [];
+      const run = {
+        artifact: (
+          name: string,
+          bytes: Uint8Array,
+          options: { metadata: Readonly<Record<string, unknown>> },
+        ) => void artifacts.push({ name, bytes, metadata: options.metadata }),
+      };
+      let h = createHistory(
+        tf,
+        HistorySpec.fromConfig({ x: { length: 4, shape: [2] }, n: { length: 2, shape: [], dtype: 'int32' } }),
+        B,
+      );
+      const flight = recordFlight(run as never, h, { frames: 3, nan: { every: 2 } });
+      const frame = (value: number) => ({ x: constant(B * 2, value), n: new Int32Array(B).fill(value) });
+      for (let step = 1; step <= 5; step++)
+        h = updateHistory(h, frame(step), step === 4 ? { resetMask: [true, false, false, false] } : {});
+      const failure = new RangeError('diverged');
+      const guarded = flight.guard(async () => {
+        await Promise.resolve();
+        throw failure;
+      });
+      await assert.rejects(guarded(), error => error === failure);
+      assert.equal(artifacts.length, 1);
+      assert.equal(artifacts[0]!.name, 'flight-recorder.npz');
+      const { metadata } = artifacts[0]!;
+      assert.equal(metadata.reason, 'exception');
+      assert.equal(metadata['exception.message'], 'diverged');
+      assert.equal(metadata.step, 5);
+      const entries = readNpz(artifacts[0]!.bytes);
+      assert.deepEqual([...entries.keys()], ['x.npy', 'x.age.npy', 'n.npy', 'n.age.npy']);
+      assert.deepEqual(entries.get('x.npy'), [0, 0, 0, 0, 5, 5, ...repeat(3, [3, 3, 4, 4, 5, 5])]);
+      assert.deepEqual(entries.get('n.npy'), [0, 5, ...repeat(3, [4, 5])]);
+      assert.deepEqual(entries.get('x.age.npy'), [1, 4, 4, 4]);
+      h = updateHistory(h, { ...frame(6), x: constant(B * 2, 6).fill(Number.NaN, 3, 4) });
+      h = updateHistory(h, frame(7));
+      h = updateHistory(h, frame(8));
+      await until(() => artifacts.length === 2);
+      assert.equal(artifacts[1]!.metadata.reason, 'nan');
+      assert.equal(artifacts[1]!.metadata.field, 'x');
+      assert.equal(artifacts[1]!.metadata.nan_step, 6);
+      await flight.dump('curious');
+      assert.equal(artifacts[2]!.metadata.reason, 'curious');
+      await flight.dump('too many');
+      assert.equal(artifacts.length, 3);
+      assert.equal(flight.suppressed, 1);
+      h.dispose();
+      assert.equal(tf.memory().numTensors, before);
+    },
+  },
+  {
     name: 'memory stays flat over 10,000 updates',
     async run(tf) {
       const spec = HistorySpec.fromConfig({
@@ -837,6 +965,70 @@ function throws(action: () => unknown, type: new (...args: never[]) => Error, me
     assert.match(error.message, message);
     return true;
   });
+}
+
+/** A meter that keeps what it is told, look by look: field, statistic, value. */
+function keepingMeter() {
+  const looks: Record<string, Record<string, number>>[] = [];
+  let open: Record<string, Record<string, number>> = {};
+  const meter = {
+    createGauge: (name: string) => ({
+      record: (value: number, attributes?: Readonly<Record<string, string>>) => {
+        const field = attributes?.['kymo.history.field'];
+        if (field === undefined) {
+          looks.push(open);
+          open = {};
+          return;
+        }
+        open[field] ??= {};
+        open[field][name.replace('kymo.history.', '')] = value;
+      },
+    }),
+    createCounter: () => ({ add: () => undefined }),
+  };
+  return { meter: meter as unknown as Meter, looks };
+}
+
+/** The arrays of an archive by their names, read from its directory at the end, as NumPy and unzip do. */
+function readNpz(bytes: Uint8Array): Map<string, number[]> {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = view.length - 22;
+  assert.equal(view.readUInt32LE(end), 0x06054b50);
+  const found = new Map<string, number[]>();
+  let at = view.readUInt32LE(end + 16);
+  for (let i = 0; i < view.readUInt16LE(end + 10); i++) {
+    assert.equal(view.readUInt32LE(at), 0x02014b50);
+    const size = view.readUInt32LE(at + 24);
+    const nameLength = view.readUInt16LE(at + 28);
+    const name = view.toString('utf8', at + 46, at + 46 + nameLength);
+    const local = view.readUInt32LE(at + 42);
+    assert.equal(view.readUInt32LE(local), 0x04034b50);
+    const begin = local + 30 + nameLength;
+    const content = view.subarray(begin, begin + size);
+    assert.equal(view.readUInt32LE(at + 16), crc32(content));
+    const data = content.subarray(10 + content.readUInt16LE(8));
+    const float = content.toString('latin1', 10, 60).includes("'<f4'");
+    found.set(
+      name,
+      Array.from({ length: data.length / 4 }, (_, k) =>
+        float ? data.readFloatLE(4 * k) : data.readInt32LE(4 * k),
+      ),
+    );
+    at += 46 + nameLength;
+  }
+  return found;
+}
+
+function emptyRows(): number[][][] {
+  return Array.from({ length: B }, () => []);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+    if (condition()) return;
+    await new Promise(resolve => setTimeout(resolve, 2));
+  }
+  throw new Error('this does not happen');
 }
 
 async function rejects(
