@@ -146,7 +146,7 @@ export class Agent {
     for (let environment = 0; environment < environments; environment++) {
       let following = 0;
       for (let step = horizon - 1; step >= 0; step--) {
-        const i = step * environments + environment;
+        const i = environment * horizon + step;
         const error = rollout.rewards[i]! + discount * rollout.nextValues[i]! - rollout.values[i]!;
         following = error + (rollout.done[i] ? 0 : discount * advantageDecay * following);
         advantages[i] = following;

@@ -36,7 +36,7 @@ const config = {
 const run = kymo.init({ project: 'cartpole', config, tags: ['demo', 'ppo'] });
 const log = kymo.getLogger('trainer');
 const agent = new Agent(config, seededRandom(config.seed + 1));
-const players = new Players(agent, config.environments, seededRandom(config.seed));
+const players = new Players(agent, config.environments, config.horizon, seededRandom(config.seed));
 
 const curves = {
   return: new Curve('return', 'higher'),
@@ -46,7 +46,7 @@ const curves = {
   entropy: new Curve('entropy', 'lower'),
 };
 // Timed: a span, a scalar `timings/…` and a line of text for each call.
-const play = kymo.timeit('rollout', () => players.play(config.horizon));
+const play = kymo.timeit('rollout', () => players.play());
 const improve = kymo.timeit('update', (rollout: Rollout) => agent.update(rollout));
 const judge = kymo.timeit('evaluation', () => evaluate(agent, EVALUATION_EPISODES, config.seed + 2));
 

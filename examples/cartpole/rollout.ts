@@ -1,9 +1,11 @@
 // Playing: several cart-poles side by side under the current policy, and what was seen, done and earned in them.
+import * as tf from '@tensorflow/tfjs';
+import { createHistory, HistorySpec, updateHistory } from 'kymo/history';
 import type { Agent } from './agent.ts';
 import { ACTION_COUNT, CartPole, OBSERVATION_SIZE } from './environment.ts';
 import { type Random, seededRandom } from './random.ts';
 
-/** Column i belongs to step ⌊i / environments⌋ of environment i mod environments. */
+/** Column i belongs to step i mod horizon of environment ⌊i / horizon⌋. */
 export interface Rollout {
   readonly environments: number;
   readonly horizon: number;
@@ -25,63 +27,93 @@ export interface Episode {
   readonly endedAtStep: number;
 }
 
+/** What is kept of each step, on the device of TensorFlow.js, for the last `horizon` steps. */
+function rolloutSpec(horizon: number) {
+  return HistorySpec.fromConfig({
+    observations: { length: horizon, shape: [OBSERVATION_SIZE] },
+    actions: { length: horizon, shape: [], dtype: 'int32' },
+    logProbabilities: { length: horizon, shape: [] },
+    rewards: { length: horizon, shape: [] },
+    values: { length: horizon, shape: [] },
+    nextValues: { length: horizon, shape: [] },
+    done: { length: horizon, shape: [], dtype: 'bool' },
+  });
+}
+type RolloutHistory = ReturnType<typeof newHistory>;
+const newHistory = (horizon: number, environments: number) =>
+  createHistory(tf, rolloutSpec(horizon), environments);
+
 export class Players {
   /** Steps played in all environments together since the start of training. */
   stepsPlayed = 0;
   readonly #agent: Agent;
   readonly #environments: readonly CartPole[];
+  readonly #horizon: number;
   readonly #random: Random;
+  #history: RolloutHistory;
 
-  constructor(agent: Agent, count: number, random: Random) {
+  constructor(agent: Agent, count: number, horizon: number, random: Random) {
     this.#agent = agent;
     this.#environments = Array.from({ length: count }, () => new CartPole(random));
+    this.#horizon = horizon;
     this.#random = random;
+    this.#history = newHistory(horizon, count);
   }
 
-  play(horizon: number): Rollout {
+  play(): Rollout {
     const count = this.#environments.length;
-    const size = count * horizon;
     const episodes: Episode[] = [];
-    const rollout = {
-      environments: count,
-      horizon,
-      observations: new Float32Array(size * OBSERVATION_SIZE),
-      actions: new Int32Array(size),
-      logProbabilities: new Float32Array(size),
-      rewards: new Float32Array(size),
-      values: new Float32Array(size),
-      nextValues: new Float32Array(size),
-      done: new Uint8Array(size),
-      episodes,
-    };
     let decision = this.#agent.decide(observe(this.#environments));
-    for (let step = 0; step < horizon; step++) {
+    for (let step = 0; step < this.#horizon; step++) {
+      const observations = observe(this.#environments);
+      const actions = new Int32Array(count);
+      const logProbabilities = new Float32Array(count);
+      const rewards = new Float32Array(count);
       const reached = new Float32Array(count * OBSERVATION_SIZE);
+      const done = new Uint8Array(count);
       const fell = new Uint8Array(count);
       for (const [e, environment] of this.#environments.entries()) {
-        const i = step * count + e;
         const action = sample(decision.logProbabilities, e * ACTION_COUNT, this.#random);
-        rollout.observations.set(environment.state, i * OBSERVATION_SIZE);
-        rollout.actions[i] = action;
-        rollout.logProbabilities[i] = decision.logProbabilities[e * ACTION_COUNT + action]!;
-        rollout.values[i] = decision.values[e]!;
+        actions[e] = action;
+        logProbabilities[e] = decision.logProbabilities[e * ACTION_COUNT + action]!;
         const result = environment.step(action);
         this.stepsPlayed++;
-        rollout.rewards[i] = result.reward;
-        rollout.done[i] = Number(result.done);
+        rewards[e] = result.reward;
+        done[e] = Number(result.done);
         fell[e] = Number(result.fell);
         reached.set(environment.state, e * OBSERVATION_SIZE);
         if (!result.done) continue;
         episodes.push({ return: environment.steps, endedAtStep: this.stepsPlayed });
         environment.reset();
       }
-      const ended = rollout.done.subarray(step * count, (step + 1) * count).includes(1);
+      const { values } = decision;
       decision = this.#agent.decide(observe(this.#environments));
       // Where an episode ended, the next decision is about a fresh state and says nothing of the one that was reached.
-      const { values } = ended ? this.#agent.decide(reached) : decision;
-      for (let e = 0; e < count; e++) rollout.nextValues[step * count + e] = fell[e] ? 0 : values[e]!;
+      const following = done.includes(1) ? this.#agent.decide(reached).values : decision.values;
+      const nextValues = following.map((value, e) => (fell[e] ? 0 : value));
+      this.#history = updateHistory(this.#history, {
+        observations,
+        actions,
+        logProbabilities,
+        rewards,
+        values,
+        nextValues,
+        done,
+      });
     }
-    return rollout;
+    const { fields } = this.#history;
+    return {
+      environments: count,
+      horizon: this.#horizon,
+      observations: fields.observations.dataSync<'float32'>(),
+      actions: fields.actions.dataSync<'int32'>(),
+      logProbabilities: fields.logProbabilities.dataSync<'float32'>(),
+      rewards: fields.rewards.dataSync<'float32'>(),
+      values: fields.values.dataSync<'float32'>(),
+      nextValues: fields.nextValues.dataSync<'float32'>(),
+      done: fields.done.dataSync<'bool'>(),
+      episodes,
+    };
   }
 }
 
