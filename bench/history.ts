@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { here, measured } from './processes.ts';
-import { CACHE, pythonPeers } from './python-peers.ts';
+import { CACHE } from './python-peers.ts';
 import { duration, median, publish, QUICK } from './report.ts';
 
 const BATCH = 32;
@@ -61,9 +61,7 @@ for (const [backend, folder] of backends)
       });
     }
   }
-const peers = pythonPeers('peers/history');
-if ('missing' in peers) notes.push(`goggles skipped: ${peers.missing}`);
-else
+for (const [, environment] of prepared('goggles'))
   for (const shape of SHAPES)
     for (const mode of shape === MAIN ? ['zeros', 'randn'] : ['zeros'])
       cases.push({
@@ -71,8 +69,8 @@ else
         work: 'update, read',
         shape,
         command: [
-          peers.python,
-          here('peers/history/goggles_history.py'),
+          path.join(environment, 'bin', 'python'),
+          here('peers/history.py'),
           ...[shape.length, shape.elements, mode, SECONDS].map(String),
         ],
         samples: [],
@@ -144,8 +142,8 @@ publish({
   notes,
 });
 
-/** What the interop tests have prepared for a backend. */
-function prepared(backend: 'tensorflow' | 'webgpu'): readonly (readonly [string, string])[] {
+/** What the interop tests have prepared: a backend, or goggles. */
+function prepared(backend: 'tensorflow' | 'webgpu' | 'goggles'): readonly (readonly [string, string])[] {
   const name = `history-${backend}-`;
   const folder = (fs.existsSync(CACHE) ? fs.readdirSync(CACHE) : [])
     .filter(entry => entry.startsWith(name))

@@ -11,21 +11,16 @@ export const CACHE = path.resolve(
   process.env.KYMO_INTEROP_CACHE || path.join(os.homedir(), '.cache', 'kymo-interop'),
 );
 
-/** The interpreter with the peers of a folder installed, or why there is none. */
-export function pythonPeers(
-  folder: 'peers' | 'peers/history' = 'peers',
-): { readonly python: string } | { readonly missing: string } {
-  const requirements = here(`${folder}/requirements.txt`);
+/** The interpreter with the peers installed, or why there is none. */
+export function pythonPeers(): { readonly python: string } | { readonly missing: string } {
+  const requirements = here('peers/requirements.txt');
   const system = process.env.KYMO_INTEROP_PYTHON || 'python3';
   const version = spawnSync(system, ['-c', 'import sys, platform; print(sys.version, platform.machine())'], {
     encoding: 'utf8',
   });
   if (version.status !== 0) return { missing: `${system} is not there` };
   const hash = createHash('sha256').update(version.stdout).update(fs.readFileSync(requirements));
-  const environment = path.join(
-    CACHE,
-    `bench-${folder.replace('/', '-')}-${hash.digest('hex').slice(0, 16)}`,
-  );
+  const environment = path.join(CACHE, `bench-peers-${hash.digest('hex').slice(0, 16)}`);
   const python = path.join(environment, 'bin', 'python');
   const done = path.join(environment, '.complete');
   if (fs.existsSync(done)) return { python };

@@ -7,13 +7,24 @@ import { cases } from './behaviour.ts';
 
 tf.enableProdMode();
 
-describe.each(['cpu', 'wasm'])('a history on %s', backend => {
+/** A backend that nothing is known of: all is done by operations, as on TensorFlow itself. */
+const unknown = {
+  ...tf,
+  getBackend: () => 'unknown',
+  getKernelsForBackend: () => tf.getKernelsForBackend('wasm'),
+};
+
+describe.each([
+  ['cpu', 'cpu', tf],
+  ['wasm', 'wasm', tf],
+  ['wasm, by operations alone', 'wasm', unknown],
+])('a history on %s', (_, backend, given) => {
   beforeAll(async () => {
     await tf.setBackend(backend);
     await tf.ready();
   });
 
   it.each(cases)('$name', async ({ run }) => {
-    await run(tf);
+    await run(given);
   });
 });

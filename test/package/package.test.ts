@@ -1,6 +1,6 @@
 // The package as npm packs it, installed into an empty project: works by `import`, by `require` and from the command line.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,6 +84,20 @@ describe('the packed package', () => {
       join(root, 'node_modules/@types'),
       'typed.mts',
     ]);
+  });
+
+  it('has histories, which load no TensorFlow.js, and the mending of tfjs-node', () => {
+    writeFileSync(
+      join(project, 'history.mjs'),
+      `import 'kymo/history/tfjs-node';
+       import util from 'node:util';
+       import { HistorySpec } from 'kymo/history';
+       import { startWebGPU } from 'kymo/history/webgpu';
+       const { fields } = HistorySpec.fromConfig({ x: { length: 3, shape: [2] } });
+       console.log(fields.x.init, util.isNullOrUndefined(null), typeof startWebGPU);`,
+    );
+    expect(run('history.mjs')).toBe('zeros true function\n');
+    expect(existsSync(join(project, 'node_modules/@tensorflow'))).toBe(false);
   });
 
   it('has a command line', () => {

@@ -1,4 +1,4 @@
-"""The measured program of history.ts for goggles under JAX: T SIDE_PRODUCT MODE SECONDS; prints one line of JSON with ms per update."""
+"""The measured program of history.ts for goggles under JAX: T ELEMENTS MODE SECONDS; prints one line of JSON with ms per update."""
 
 import json
 import sys
