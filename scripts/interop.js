@@ -17,7 +17,8 @@ const HELP = `usage: npm run test:interop [-- [PATTERN …] [--strict] [--prepar
   --prepare-only   prepare the peers, run nothing
 
 The cache is $KYMO_INTEROP_CACHE, by default ~/.cache/kymo-interop; it may be removed at any time.
-Needed: python3 with venv for the Python peers, go for the Go peers, and their package registries. Without one, its peers are skipped.
+Needed: python3 with venv for the Python peers, go for the Go peers, npm, apt-get and a C++ compiler for histories' devices, and their
+package registries. Without one, its peers are skipped.
 `;
 /** A build on a slow machine, the first time. */
 const PREPARE_TIMEOUT_MS = 15 * 60_000;

@@ -23,6 +23,31 @@ export function newClock(batchSize: number): Clock {
   return { count: 0, resetAt: new Int32Array(batchSize), latestReset: 0 };
 }
 
+/** Frame numbers are int32 on the device. From here on they start anew, which some days of nothing but updates bring about. */
+export const COUNT_LIMIT = 2 ** 30;
+
+/**
+ * The same clock with lower numbers, for a field of `length` frames; the frames keep their places. Rows that are younger than the window have
+ * other random values afterwards. It holds `resetAt` anew.
+ */
+export function rebased(tf: TensorFlow, clock: Clock, length: number): Clock {
+  const { count, resetAt, latestReset } = clock;
+  const back = Math.floor((count - length) / length) * length;
+  return {
+    count: count - back,
+    latestReset: Math.max(latestReset - back, 0),
+    resetAt:
+      resetAt instanceof Int32Array
+        ? resetAt.map(at => Math.max(at - back, 0))
+        : new Shared(
+            tf,
+            tf.tidy(() =>
+              tf.maximum(tf.sub(resetAt.tensor, tf.scalar(back, 'int32')), tf.scalar(0, 'int32')),
+            ),
+          ),
+  };
+}
+
 /** The clock after one update. Its `resetAt` is the old one (and no new hold on it) where nothing was reset. */
 export function advance(tf: TensorFlow, clock: Clock, pushed: boolean, mask: Mask | undefined): Clock {
   const count = clock.count + (pushed ? 1 : 0);

@@ -1,6 +1,14 @@
 // A history: a handle on the last T frames of each field, on the device. Made by `createHistory`, followed by the one that `updateHistory` returns.
 import { checkOptions, kindOf, shown } from '../research/checks.ts';
-import { advance, type Clock, releaseResetAt, shareResetAt } from './clock.ts';
+import {
+  advance,
+  type Clock,
+  COUNT_LIMIT,
+  type Mask,
+  rebased,
+  releaseResetAt,
+  shareResetAt,
+} from './clock.ts';
 import { boolMask, checkFrames, checkMask, takeFrames } from './frames.ts';
 import { noiseSeed } from './noise.ts';
 import { settle } from './settle.ts';
@@ -136,6 +144,12 @@ export class History<C extends HistoryConfig = HistoryConfig> implements Disposa
         this.#fate === 'donated'
           ? `kymo: ${call}: this history was donated to the one that updateHistory returned; go on with that one, or update with {donate: false}`
           : `kymo: ${call}: this history was disposed`,
+      );
+    const { backend, tf } = this.#state;
+    // TensorFlow.js would carry every frame over, through the host.
+    if (tf.getBackend() !== backend)
+      throw new RangeError(
+        `kymo: ${call}: this history lives on ${backend}, but tf is on ${tf.getBackend()} now; set it back, or take the history along first, with toHost and toDevice`,
       );
     return this.#state;
   }
@@ -273,10 +287,10 @@ export function updateHistory<C extends HistoryConfig>(
 function clocksAfter(
   state: HistoryState,
   taken: ReadonlyMap<FieldState, Shared>,
-  mask: ReturnType<typeof checkMask>,
+  mask: Mask | undefined,
 ): Map<FieldState, Clock> {
   const clocks = new Map<FieldState, Clock>();
-  const seen: { readonly before: Clock; readonly pushed: boolean; readonly after: Clock }[] = [];
+  const seen: { before: Clock; pushed: boolean; applied: Mask | undefined; after: Clock }[] = [];
   const { tf } = state;
   const ownMask = isTensor(mask) && mask.dtype !== 'bool' ? tf.tidy(() => boolMask(state, mask)) : mask;
   try {
@@ -284,22 +298,22 @@ function clocksAfter(
       const before = field.clock;
       const pushed = taken.has(field);
       const applied = field.spec.init === 'none' ? undefined : ownMask;
-      if (applied === undefined) {
-        clocks.set(field, advance(tf, before, pushed, undefined));
-        continue;
-      }
       const same = seen.find(
         one =>
-          one.pushed === pushed && one.before.count === before.count && one.before.resetAt === before.resetAt,
+          one.applied === applied &&
+          one.pushed === pushed &&
+          one.before.count === before.count &&
+          one.before.resetAt === before.resetAt,
       );
-      if (same === undefined) {
-        const after = advance(tf, before, pushed, applied);
-        seen.push({ before, pushed, after });
-        clocks.set(field, after);
-      } else {
-        if (same.after.resetAt !== before.resetAt) shareResetAt(same.after.resetAt);
-        clocks.set(field, same.after);
-      }
+      const after = same?.after ?? advance(tf, before, pushed, applied);
+      if (same === undefined) seen.push({ before, pushed, applied, after });
+      else if (after.resetAt !== before.resetAt) shareResetAt(after.resetAt);
+      clocks.set(field, after);
+    }
+    for (const [field, clock] of clocks) {
+      if (clock.count < COUNT_LIMIT) continue;
+      clocks.set(field, rebased(tf, clock, field.spec.length));
+      if (clock.resetAt !== field.clock.resetAt) releaseResetAt(clock.resetAt);
     }
   } catch (error) {
     for (const [field, clock] of clocks)

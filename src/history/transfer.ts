@@ -1,6 +1,6 @@
 // Histories to the host and back, and two histories made one.
 import { kindOf, shown } from '../research/checks.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, COUNT_LIMIT } from './clock.ts';
 import { checkBatchSize, History, stateOf } from './history.ts';
 import { Shared } from './shared.ts';
 import { checkWhole, chooseFields } from './slice.ts';
@@ -10,8 +10,6 @@ import type { HostArray } from './tensor-types.ts';
 import { checkTensorFlow, isArrayOf, type TensorFlow, TYPED_ARRAYS } from './tensorflow.ts';
 import { readWindow } from './window.ts';
 
-/** Numbers of frames and rows stay exact. */
-const MAX_COUNT = 2 ** 31 - 1;
 const MAX_NOISE_SEED = 2 ** 32 - 1;
 
 /** One field on the host. */
@@ -131,9 +129,9 @@ function checkHostField(name: string, field: HostField, batchSize: number): Host
     throw new RangeError(
       `${subject}: data has ${data.length} values, [${shape.join(', ')}] needs ${elements}`,
     );
-  if (!Number.isInteger(count) || count < 0 || count > MAX_COUNT)
+  if (!Number.isInteger(count) || count < 0 || count >= COUNT_LIMIT)
     throw new RangeError(
-      `${subject}: count must be a whole number from 0 to ${MAX_COUNT}, not ${kindOf(count)}`,
+      `${subject}: count must be a whole number below ${COUNT_LIMIT}, not ${kindOf(count)}`,
     );
   if (!isArrayOf('int32', resetAt) || resetAt.length !== batchSize)
     throw new RangeError(`${subject}: resetAt must be an Int32Array of ${batchSize}, not ${kindOf(resetAt)}`);

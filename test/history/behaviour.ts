@@ -561,7 +561,7 @@ export const cases: readonly Case[] = [
           /data has 3 values, \[4, 2, 2\] needs 16/,
         ],
         [{ ...host, fields: { x: { ...x, data: new Int32Array(16) } } }, /Float32Array/],
-        [{ ...host, fields: { x: { ...x, count: 2 ** 31 } } }, /count/],
+        [{ ...host, fields: { x: { ...x, count: 2 ** 30 } } }, /count/],
         [
           { ...host, fields: { x: { ...x, resetAt: Int32Array.of(0, 0, 0, 2) } } },
           /resetAt must be from 0 to count \(1\)/,
@@ -570,6 +570,44 @@ export const cases: readonly Case[] = [
         [{ ...host, fields: { x: { ...x, noiseSeed: -1 } } }, /noiseSeed/],
       ];
       for (const [value, message] of bad) throws(() => toDevice(tf, value as never), Error, message);
+      assert.equal(tf.memory().numTensors, before);
+    },
+  },
+  {
+    name: 'frame numbers start anew long before they reach the end of int32',
+    async run(tf) {
+      const before = tf.memory().numTensors;
+      for (const mask of maskKinds(tf)) {
+        const config = { x: { length: 3, shape: [2] }, y: { length: 5, shape: [], init: 'ones' } } as const;
+        using scope = new Line(tf, config);
+        for (let step = 1; step <= 7; step++) scope.push({ x: constant(B * 2, step), y: constant(B, step) });
+        for (let step = 1; step <= 7; step++)
+          scope.model.update({ x: constant(B * 2, step), y: constant(B, step) });
+        const host = await toHost(scope.h);
+        const { x, y } = host.fields;
+        const late = (by: number) => ({
+          count: 2 ** 30 - by,
+          resetAt: new Int32Array(B).fill(2 ** 30 - by - 5),
+        });
+        scope.h.dispose();
+        // Counts that the next steps bring over the limit, where the same frames lie in other places.
+        scope.h = toDevice(tf, {
+          ...host,
+          fields: { x: { ...x, ...late(2) }, y: { ...y, ...late(4) } },
+        }) as typeof scope.h;
+        for (let step = 8; step <= 15; step++) {
+          const flags = [step === 9, step === 10, false, step === 14];
+          const frames = { x: constant(B * 2, step), y: constant(B, step) };
+          const masked = step % 2 === 0 || step === 9;
+          const resetMask = masked ? mask(flags) : undefined;
+          scope.update(frames, resetMask && { resetMask });
+          if (resetMask instanceof Object && 'dispose' in resetMask) resetMask.dispose();
+          scope.model.update(frames, masked ? flags : undefined);
+          await scope.compare();
+        }
+        const after = (await toHost(scope.h)).fields;
+        assert.ok(after.x.count < 100 && after.y.count < 100);
+      }
       assert.equal(tf.memory().numTensors, before);
     },
   },

@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import * as tf from '@tensorflow/tfjs-core';
-import { createHistory, HistorySpec } from '../../src/history/index.ts';
+import '@tensorflow/tfjs-backend-cpu';
+import '@tensorflow/tfjs-backend-wasm';
+import { createHistory, HistorySpec, updateHistory } from '../../src/history/index.ts';
 
 const ENTRY = new URL('../../src/history/index.ts', import.meta.url).href;
 const CPU = fileURLToPath(import.meta.resolve('@tensorflow/tfjs-backend-cpu'));
@@ -61,6 +63,23 @@ describe('a backend that lacks an operation', () => {
     expect(run(program)).toMatch(/^TypeError kymo: createHistory\(tf\): no backend is ready; import one/);
     const spec = HistorySpec.fromConfig({ x: { length: 1, shape: [] } });
     expect(() => createHistory({ ...tf, concat: undefined } as never, spec, 1)).toThrow(/it lacks concat/);
+  });
+});
+
+describe('a history whose backend was left', () => {
+  it('says so instead of carrying its frames over', async () => {
+    await tf.setBackend('cpu');
+    const spec = HistorySpec.fromConfig({ x: { length: 1, shape: [] } });
+    const h = updateHistory(createHistory(tf, spec, 1), { x: new Float32Array(1) });
+    await tf.setBackend('wasm');
+    const message = /lives on cpu, but tf is on wasm now/;
+    expect(() => updateHistory(h, { x: new Float32Array(1) })).toThrow(message);
+    expect(() => h.fields.x).toThrow(message);
+    await tf.setBackend('cpu');
+    expect(h.fields.x.shape).toEqual([1, 1]);
+    await tf.setBackend('wasm');
+    h.dispose();
+    expect(tf.memory().numTensors).toBe(0);
   });
 });
 
