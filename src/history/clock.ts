@@ -23,8 +23,8 @@ export function newClock(batchSize: number): Clock {
   return { count: 0, resetAt: new Int32Array(batchSize), latestReset: 0 };
 }
 
-/** Frame numbers are int32 on the device. From here on they start anew, which some days of nothing but updates bring about. */
-export const COUNT_LIMIT = 2 ** 30;
+/** From here on frame numbers start anew: some backends carry an int32 as a float32 on its way to the device. */
+export const COUNT_LIMIT = 2 ** 24;
 
 /**
  * The same clock with lower numbers, for a field of `length` frames; the frames keep their places. Rows that are younger than the window have

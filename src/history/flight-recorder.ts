@@ -199,7 +199,7 @@ export class FlightRecorder implements Watcher, Disposable {
             : tf.max(tf.cast(tf.isNaN(frame.tensor), 'int32'));
         }),
       );
-      const now = tf.mul(bad, tf.fill([count], step, 'int32'));
+      const now = tf.mul(bad, tf.scalar(step, 'int32'));
       if (before === undefined) return now;
       return tf.where(tf.notEqual(before.tensor, tf.fill([count], 0, 'int32')), before.tensor, now);
     });

@@ -43,8 +43,8 @@ export type FieldSpecs<C extends HistoryConfig> = {
 /** More fields than anybody writes down are a slip. */
 const MAX_FIELDS = 1_000;
 const MAX_NAME_LENGTH = 200;
-/** Positions are counted in int32 on the device. */
-const MAX_LENGTH = 2 ** 24;
+/** Frames are counted up to 2^24 (COUNT_LIMIT), and a window must be a small part of that. */
+const MAX_LENGTH = 2 ** 20;
 /** One frame of one row; elements are counted in int32 too. */
 const MAX_ROW_ELEMENTS = 2 ** 30;
 const DTYPES: readonly FieldDType[] = ['float32', 'int32', 'bool'];
