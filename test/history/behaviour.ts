@@ -882,7 +882,7 @@ function maskKinds(
 }
 
 /** A history and the plain model of it, updated together. */
-class Line<const C extends Parameters<typeof HistorySpec.fromConfig>[0]> implements Disposable {
+export class Line<const C extends Parameters<typeof HistorySpec.fromConfig>[0]> implements Disposable {
   h: ReturnType<typeof createHistory<C>>;
   readonly model: Model;
   readonly #config: C;

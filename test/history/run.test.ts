@@ -1,6 +1,12 @@
 // What of a history goes to a run: its statistics as scalars, its last frames as artifacts in the span that failed.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-wasm';
 import {
@@ -57,6 +63,36 @@ describe('an observed history', () => {
     ]);
     expect([observation.written, observation.skipped]).toEqual([3, 0]);
     h.dispose();
+  });
+
+  it('tells a meter of OpenTelemetry, with the field as an attribute', async () => {
+    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+    const provider = new MeterProvider({ readers: [reader] });
+    let h = createHistory(tf, spec, 2);
+    observeHistory(provider.getMeter('test'), h, { every: 1, stats: ['mean', 'min'] });
+    h = updateHistory(h, frames(1));
+    h = updateHistory(h, frames(2));
+    await nextTurn();
+    h = updateHistory(h, frames(3));
+    await nextTurn();
+    await provider.forceFlush();
+    const metrics = exporter.getMetrics().flatMap(one => one.scopeMetrics.flatMap(scope => scope.metrics));
+    const points = metrics.flatMap(({ descriptor, dataPoints }) =>
+      dataPoints.map(({ attributes, value }) => [descriptor.name, attributes['kymo.history.field'], value]),
+    );
+    expect(points.sort()).toEqual(
+      [
+        ['kymo.history.mean', 'reward', 2],
+        ['kymo.history.mean', 'state', -2],
+        ['kymo.history.min', 'reward', 1],
+        ['kymo.history.min', 'state', -3],
+        ['kymo.history.skipped', undefined, 1],
+        ['kymo.history.step', undefined, 3],
+      ].sort(),
+    );
+    h.dispose();
+    await provider.shutdown();
   });
 
   it('skips and counts looks while one is on its way', async () => {
