@@ -17,14 +17,10 @@ const python = process.env.KYMO_INTEROP_PYTHON || 'python3';
 run(folder, python, ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', 'python', TENSORFLOW]);
 
 fs.mkdirSync(path.join(addon, 'deps/lib'), { recursive: true });
-const links = {
-  'libtensorflow.so': 'libtensorflow_cc.so.2',
-  'libtensorflow_cc.so.2': 'libtensorflow_cc.so.2',
-  'libtensorflow_framework.so': 'libtensorflow_framework.so.2',
-  'libtensorflow_framework.so.2': 'libtensorflow_framework.so.2',
-};
-for (const [name, target] of Object.entries(links))
-  fs.symlinkSync(path.join(library, target), path.join(addon, 'deps/lib', name));
+for (const name of ['tensorflow_cc', 'tensorflow_framework'])
+  fs.renameSync(path.join(library, `lib${name}.so.2`), path.join(addon, 'deps/lib', `lib${name}.so.2`));
+fs.symlinkSync('libtensorflow_cc.so.2', path.join(addon, 'deps/lib/libtensorflow.so'));
+fs.symlinkSync('libtensorflow_framework.so.2', path.join(addon, 'deps/lib/libtensorflow_framework.so'));
 fs.symlinkSync(path.join(library, 'include'), path.join(addon, 'deps/include'));
 // What node-gyp would do, without its download of Node's headers: the addon needs those of Node-API alone.
 fs.mkdirSync(path.join(addon, 'lib/napi-v8'), { recursive: true });
@@ -34,6 +30,9 @@ run(addon, process.env.CXX || 'c++', [
   ...['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', '-o', 'lib/napi-v8/tfjs_binding.node'],
   ...['-Ldeps/lib', '-ltensorflow', '-ltensorflow_framework', '-Wl,-rpath,$ORIGIN/../../deps/lib'],
 ]);
+// The rest of it is as large again.
+fs.rmSync(path.join(folder, 'python'), { recursive: true });
+fs.rmSync(path.join(addon, 'deps/include'));
 fs.writeFileSync(path.join(folder, 'library.txt'), `${TENSORFLOW}\n`);
 
 function run(cwd, command, args) {
