@@ -337,5 +337,5 @@ function messageOf(error: unknown): string {
 }
 
 function tell(text: string): void {
-  process.emitWarning(text, { type: 'KymoWarning', code: 'KYMO_FLIGHT_RECORDER' });
+  process.emitWarning(text, { type: 'KymoWarning', code: 'FLIGHT_RECORDER' });
 }

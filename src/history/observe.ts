@@ -152,7 +152,7 @@ class Observer implements Watcher, Observation {
         this.stop();
         process.emitWarning(
           `a history is no longer observed: its device does not answer: ${error instanceof Error ? error.message : String(error)}`,
-          { type: 'KymoWarning', code: 'KYMO_HISTORY_OBSERVER' },
+          { type: 'KymoWarning', code: 'HISTORY_OBSERVER' },
         );
       },
     );

@@ -91,7 +91,7 @@ export function tellWatchers(state: HistoryState, pushed: ReadonlyMap<string, Sh
     } catch (error) {
       process.emitWarning(
         `a history is no longer observed: ${error instanceof Error ? error.message : String(error)}`,
-        { type: 'KymoWarning', code: 'KYMO_HISTORY_OBSERVER' },
+        { type: 'KymoWarning', code: 'HISTORY_OBSERVER' },
       );
     }
     if (stays) continue;
@@ -118,7 +118,7 @@ const abandoned = new FinalizationRegistry(
     warned = true;
     process.emitWarning(
       `a history of ${[...fields.keys()].slice(0, 3).join(', ')} was lost without dispose(); its device memory was held until garbage collection`,
-      { type: 'KymoWarning', code: 'KYMO_HISTORY_LOST' },
+      { type: 'KymoWarning', code: 'HISTORY_LOST' },
     );
   },
 );

@@ -106,6 +106,6 @@ describe('a history that is lost', () => {
       console.log(JSON.stringify({ held, left: tf.memory().numTensors, live: kept.isLive, warnings }));
     `;
     const result = JSON.parse(run(program, '--expose-gc').trim().split('\n').at(-1)!) as unknown;
-    expect(result).toEqual({ held: 13, left: 1, live: true, warnings: ['KYMO_HISTORY_LOST'] });
+    expect(result).toEqual({ held: 13, left: 1, live: true, warnings: ['HISTORY_LOST'] });
   });
 });
