@@ -37,7 +37,10 @@ function mountSmall(folder: string, kib: number): boolean {
 const remount = (folder: string, options: string) =>
   execFileSync('mount', ['-o', `remount,${options}`, folder]);
 
-const script = (id: string, rows: number, end = 'console.log(JSON.stringify(await run.finish()));') =>
+/** What is delivered is delivered before the end: the short exit timeout is for what cannot be written. */
+const FINISH = 'console.log(JSON.stringify(await run.finish()));';
+const END = `await run.flush(); ${FINISH}`;
+const script = (id: string, rows: number, end = END) =>
   `const run = kymo.init({ project: 'p', id: '${id}' });
    for (let step = 0; step < ${rows}; step++) {
      run.log({ loss: step / 3, accuracy: step / 7 }, { step });
@@ -86,7 +89,7 @@ describe('a disk for runs/ that is', () => {
 it('a full disk under everything: nothing acknowledged or kept in the spool is lost, the rest is told', async () => {
   const disk = project.path;
   if (!mountSmall(disk, 1_400)) return;
-  const ending = await train(disk, script('r', 12_000), ENV).ended;
+  const ending = await train(disk, script('r', 12_000, FINISH), ENV).ended;
   expect(ending.code).toBe(0);
   const { emitted, delivered, pending } = report(ending.stdout);
   expect(pending).toBeGreaterThan(0);
@@ -99,7 +102,8 @@ it('a full disk under everything: nothing acknowledged or kept in the spool is l
   remount(disk, 'size=40m');
   // A run event is an item too; two of a row's are points.
   const least = Math.floor((delivered + Number(told[3]) - 2) / 2);
-  expect(await train(disk, script('next', 1, 'await run.finish();'), ENV).ended).toMatchObject({
+  const patient = { KYMO_COLLECTOR_LINGER_MS: '100', KYMO_EXIT_TIMEOUT_MS: '30000' };
+  expect(await train(disk, script('next', 1, 'await run.finish();'), patient).ended).toMatchObject({
     code: 0,
     stderr: '',
   });
