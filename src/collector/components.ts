@@ -8,6 +8,7 @@ import { otlpHttpExporter } from './exporters/otlp_http/index.ts';
 import { tensorboardExporter } from './exporters/tensorboard/index.ts';
 import { basicAuthExtension } from './extensions/basicauth/index.ts';
 import { bearerTokenAuthExtension } from './extensions/bearertokenauth/index.ts';
+import { wandbExporter } from './exporters/wandb/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
 import { aggregateProcessor } from './processors/aggregate/index.ts';
 import { attributesProcessor } from './processors/attributes/index.ts';
@@ -23,6 +24,7 @@ export const COMPONENTS: Components = {
   exporters: [
     jsonlExporter,
     tensorboardExporter,
+    wandbExporter,
     csvExporter,
     debugExporter,
     otlpHttpExporter,
