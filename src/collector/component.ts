@@ -87,6 +87,10 @@ export interface Exporter {
   commit(): CommittedState | Promise<CommittedState>;
   /** Called after `commit`'s state is durable itself; for clean-up that must not come before (evicting idle runs, deleting old parts). */
   committed?(): void | Promise<void>;
+  /** For sinks that are sent to in the background: what is committed and has not reached them. An embedded collector waits while it shrinks. */
+  remaining?(): number;
+  /** Resolves once everything committed has reached the sink; rejects with what keeps it from it. A replay ends with it. */
+  drain?(signal?: AbortSignal): Promise<void>;
   stop(): void | Promise<void>;
 }
 

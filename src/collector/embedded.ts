@@ -188,10 +188,9 @@ async function untilUnused(
     const isAwaited = now - startedAt < UNUSED_MS && process.ppid === starter;
     if (collector.attachments() === 0 && isAwaited) continue;
     if ((await collector.drainSpool()) > 0 || (await collector.missAbsent())) continue;
-    const behind = collector.exporters.filter(
-      ({ runner }) => runner.stats().committed < collector.journal.end,
-    );
-    const committed = collector.exporters.reduce((sum, { runner }) => sum + runner.stats().committed, 0);
+    const stats = collector.exporters.map(({ runner }) => runner.stats());
+    const behind = stats.filter(one => one.committed < collector.journal.end || one.remaining > 0);
+    const committed = stats.reduce((sum, one) => sum + one.committed - one.remaining, 0);
     if (committed !== written) {
       written = committed;
       movedAt = now;

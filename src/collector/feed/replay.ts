@@ -73,6 +73,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
     }
     await exporter.commit();
     await exporter.committed?.();
+    await exporter.drain?.(options.signal);
   } finally {
     reader.close();
     await exporter.stop();

@@ -82,6 +82,8 @@ export interface RunnerStats {
   /** Stretches deleted before it could read them; a rebuild from the canonical record is due. */
   readonly gaps: readonly Gap[];
   readonly missedBytes: number;
+  /** Committed, and still on its way to a sink that is sent to in the background; see `Exporter.remaining`. */
+  readonly remaining: number;
   readonly restarts: number;
   readonly lastError: string | undefined;
 }
@@ -132,6 +134,8 @@ export class ExporterRunner {
   #loaded = false;
   /** An instance runs from its cursor. Before, the cursor proves nothing: it may have to go back. */
   #started = false;
+  /** The instance that runs. */
+  #exporter: Exporter | undefined;
   /** Where an exporter without a cursor began. */
   #origin: Position | undefined;
   #gaps: readonly Gap[] = [];
@@ -228,6 +232,7 @@ export class ExporterRunner {
       damagedBytes: this.#damagedBytes,
       gaps: this.#gaps,
       missedBytes: this.#gaps.reduce((sum, gap) => sum + gap.to - gap.from, 0),
+      remaining: this.#exporter?.remaining?.() ?? 0,
       restarts: this.#restarts,
       lastError: this.#lastError,
     };
@@ -320,6 +325,7 @@ export class ExporterRunner {
     this.#started = false;
     this.#place();
     const exporter = this.#options.create();
+    this.#exporter = exporter;
     try {
       await attempt('start', () => exporter.start(this.#cursors.current?.state));
       if (this.#drainTo === undefined) this.#state = 'running';

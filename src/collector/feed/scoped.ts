@@ -41,6 +41,8 @@ export function scopedExporter(exporter: Exporter, scopes: readonly string[]): E
     stop: () => exporter.stop(),
   };
   if (exporter.committed !== undefined) scoped.committed = () => exporter.committed?.();
+  if (exporter.remaining !== undefined) scoped.remaining = () => exporter.remaining?.() ?? 0;
+  if (exporter.drain !== undefined) scoped.drain = signal => exporter.drain?.(signal) ?? Promise.resolve();
   return scoped;
 }
 

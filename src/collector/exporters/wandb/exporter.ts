@@ -1,5 +1,6 @@
 // The runs a collector writes to W&B: which are open, what a commit is, and how each is continued after a crash.
 import fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attributes, LogRecord } from '../../../otlp/model.ts';
 import {
   EVENT_METRIC,
@@ -31,6 +32,8 @@ import { IDLE_MS, MAX_BUFFERED_BYTES, MAX_OPEN_CHARACTERS_OF_ALL, SYNCS_AT_ONCE 
 import type { LogItem } from './log/model.ts';
 import { definitionOf } from './metric-definitions.ts';
 import { wandbRunId } from './names.ts';
+import type { Timing } from './online/policy.ts';
+import { Uploads } from './online/uploads.ts';
 import { OpenRun, type RunSurroundings } from './open-run.ts';
 import { checkState, type RunIdentity, RunStates, STATE_FORMAT } from './run-state.ts';
 import { addRows } from './scalars.ts';
@@ -44,6 +47,7 @@ const CURSOR = 'the cursor of the wandb exporter';
 /** What a name or a thing in its place makes the file system say. Everything else it says is about the disk, and passes. */
 const NOT_RETRYABLE = new Set(['ENAMETOOLONG', 'EINVAL', 'EISDIR', 'ENOTDIR', 'EEXIST', 'EILSEQ', 'ELOOP']);
 const STDERR_FROM = 17;
+const DRAIN_LOOK_MS = 20;
 
 /**
  * A commit is: media in place, summaries and logs durable, then the state of all open runs for the cursor. What is held for the sake of
@@ -57,11 +61,14 @@ export class WandbExporter implements Exporter {
   /** Least recently used first. */
   readonly #open = new Map<string, OpenRun>();
   readonly #refused = new Set<string>();
+  readonly #uploads: Uploads | undefined;
+  /** Nothing was exported since a commit that is durable. */
+  #isClean = false;
   #timer: NodeJS.Timeout | undefined;
   #busy = false;
   #stopped = false;
 
-  constructor(context: ExporterContext, settings: WandbSettings) {
+  constructor(context: ExporterContext, settings: WandbSettings, timing?: Timing) {
     this.#context = context;
     this.#settings = settings;
     this.#states = new RunStates(context.stateDirectory);
@@ -83,6 +90,10 @@ export class WandbExporter implements Exporter {
           started,
         ),
     };
+    if (settings.mode === 'online') {
+      const { lost } = this.#around;
+      this.#uploads = new Uploads({ settings, logger, instruments, lost, ...(timing && { timing }) });
+    }
   }
 
   async start(committed: CommittedState): Promise<void> {
@@ -98,6 +109,12 @@ export class WandbExporter implements Exporter {
         if (kept !== undefined && kept.position > state.position) await this.#states.write(state);
         this.#continue(state);
       }
+      if (this.#uploads !== undefined) {
+        const open = new Set([...this.#open.values()].map(run => run.directory));
+        this.#uploads.takeUp(directory => open.has(directory));
+        this.#isClean = true;
+        this.#allow();
+      }
       this.#wakeLater();
     } catch (error) {
       throw this.#fail(error);
@@ -106,6 +123,7 @@ export class WandbExporter implements Exporter {
 
   export(batch: Batch): void | Promise<void> {
     try {
+      this.#isClean = false;
       const checking = this.#write(batch);
       let buffered = 0;
       for (const run of this.#open.values()) buffered += run.bufferedBytes;
@@ -146,9 +164,55 @@ export class WandbExporter implements Exporter {
     }
   }
 
+  /** Only what a crash cannot take back goes to the server: line numbers would not be true any more. */
+  committed(): void {
+    this.#isClean = true;
+    this.#allow();
+  }
+
+  /** Bytes and ends of runs that the server has not heard of; 0 offline. */
+  remaining(): number {
+    if (this.#uploads === undefined) return 0;
+    let held = 0;
+    for (const run of this.#open.values()) if (run.isWaiting) held++;
+    return this.#uploads.remaining + held;
+  }
+
+  /** Resolves once everything committed has reached the server; rejects with what keeps it from it. */
+  async drain(signal?: AbortSignal): Promise<void> {
+    if (this.#uploads === undefined) return;
+    for (const run of this.#open.values()) this.#finishRows(run);
+    this.#allow(true);
+    while (this.#uploads.remaining > 0) {
+      signal?.throwIfAborted();
+      await sleep(DRAIN_LOOK_MS, undefined, { signal });
+    }
+    const [failure] = this.#uploads.failures;
+    if (failure !== undefined) throw new Error(`wandb: ${failure}`);
+  }
+
+  #allow(all = false): void {
+    if (this.#uploads === undefined || !this.#isClean) return;
+    for (const run of this.#open.values()) {
+      for (const { directory, length } of run.takeEarlier()) {
+        const ended = this.#uploads.open(run.id, directory);
+        ended.allow(length);
+        ended.hurry();
+      }
+      if (run.directory === '' || run.length === 0) continue;
+      const session = this.#uploads.open(run.id, run.directory);
+      session.isLive = run.lifecycle.state === 'running';
+      session.allow(run.length);
+      if (run.isOver || all) session.hurry();
+    }
+  }
+
   /** What is still held gets its place in the logs, behind what was committed: whoever reads them now finds everything. */
-  stop(): void {
-    if (this.#stopped) return;
+  async stop(): Promise<void> {
+    if (this.#stopped) {
+      await this.#uploads?.stop();
+      return;
+    }
     this.#stopped = true;
     clearTimeout(this.#timer);
     for (const run of this.#open.values()) {
@@ -162,6 +226,7 @@ export class WandbExporter implements Exporter {
       run.abandon();
     }
     this.#open.clear();
+    await this.#uploads?.stop();
   }
 
   async #wait(work: readonly Promise<void>[]): Promise<void> {
@@ -383,7 +448,7 @@ export class WandbExporter implements Exporter {
 
   #wake(): void {
     if (this.#stopped) return;
-    if (this.#busy || [...this.#open.values()].some(run => run.dirty)) {
+    if (this.#busy || !this.#isClean) {
       this.#wakeLater();
       return;
     }
@@ -394,6 +459,7 @@ export class WandbExporter implements Exporter {
         this.#context.logger.warn(`wandb: ${run.id}: ${String(error)}`);
       }
     }
+    this.#allow();
   }
 
   #finishRows(run: OpenRun): void {
@@ -410,6 +476,7 @@ export class WandbExporter implements Exporter {
     clearTimeout(this.#timer);
     for (const run of this.#open.values()) run.abandon();
     this.#open.clear();
+    void this.#uploads?.stop();
     const code = systemCode(error);
     if (code === undefined || NOT_RETRYABLE.has(code)) return error;
     const { path: place = this.#settings.root, message } = error as NodeJS.ErrnoException;

@@ -84,6 +84,8 @@ export class OpenRun {
   /** The run is over, since this received time; the end is written once its last rows are. */
   #endSince: bigint | undefined;
   readonly #told = new Set<string>();
+  /** Sessions that ended since the last commit. */
+  #earlier: LogWriter[] = [];
 
   constructor(around: RunSurroundings, identity: RunIdentity, key: string, id: string, state?: RunState) {
     this.#around = around;
@@ -350,15 +352,26 @@ export class OpenRun {
     this.#log.close();
   }
   abandon(): void {
-    this.#log.abandon();
+    for (const log of [...this.#earlier, this.#log]) log.abandon();
   }
 
   /** Makes the log durable. */
   async sync(): Promise<void> {
-    const isNew = await this.#log.sync();
-    if (!isNew) return;
     const { root } = this.#around.settings;
-    for (const folder of [path.join(root, this.#directory), root]) syncFolder(folder);
+    for (const log of [...this.#earlier, this.#log]) {
+      if (await log.sync()) for (const folder of [path.dirname(log.path), root]) syncFolder(folder);
+      if (log !== this.#log) log.close();
+    }
+  }
+
+  /** Folders and lengths of sessions that ended since the last call. After a commit that is durable. */
+  takeEarlier(): { readonly directory: string; readonly length: number }[] {
+    const earlier = this.#earlier.map(log => ({
+      directory: path.basename(path.dirname(log.path)),
+      length: log.length,
+    }));
+    this.#earlier = [];
+    return earlier;
   }
 
   /** Opens the log and cuts it back to what was committed; reads back what the state does not hold. */
@@ -443,7 +456,7 @@ export class OpenRun {
   #newSession(startedUnixNano: bigint): void {
     if (this.#directory !== '') {
       this.#log.flush();
-      this.#log.close();
+      this.#earlier.push(this.#log);
       this.#runtimeBefore = this.#runtimeAt(this.#lastTime > 0n ? this.#lastTime : this.#received);
       this.#session++;
     }
