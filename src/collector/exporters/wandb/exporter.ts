@@ -195,14 +195,12 @@ export class WandbExporter implements Exporter {
     if (this.#uploads === undefined || !this.#isClean) return;
     for (const run of this.#open.values()) {
       for (const { directory, length } of run.takeEarlier()) {
-        const ended = this.#uploads.open(run.id, directory);
-        ended.allow(length);
-        ended.hurry();
+        this.#uploads.allow(run.id, directory, length)?.hurry();
       }
       if (run.directory === '' || run.length === 0) continue;
-      const session = this.#uploads.open(run.id, run.directory);
+      const session = this.#uploads.allow(run.id, run.directory, run.length);
+      if (session === undefined) continue;
       session.isLive = run.lifecycle.state === 'running';
-      session.allow(run.length);
       if (run.isOver || all) session.hurry();
     }
   }

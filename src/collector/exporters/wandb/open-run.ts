@@ -66,6 +66,8 @@ export class OpenRun {
   #directory: string;
   #session: number;
   #ended: boolean;
+  /** An ended session whose log is read only if the run goes on. */
+  #isUnread = false;
   /** Records of the session's beginning are in the log. */
   #begun: boolean;
   #position: number;
@@ -380,6 +382,10 @@ export class OpenRun {
       if (this.#directory !== '') this.#log.open();
       return;
     }
+    if (this.#ended) {
+      this.#isUnread = true;
+      return;
+    }
     const missing = this.#log.open();
     if (missing > 0) {
       this.#around.lost('log_shortened', missing);
@@ -454,6 +460,11 @@ export class OpenRun {
   }
 
   #newSession(startedUnixNano: bigint): void {
+    if (this.#isUnread) {
+      this.#isUnread = false;
+      this.#log.open();
+      this.#readBack();
+    }
     if (this.#directory !== '') {
       this.#log.flush();
       this.#earlier.push(this.#log);

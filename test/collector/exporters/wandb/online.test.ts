@@ -213,6 +213,8 @@ describe('online', () => {
         logBatchOf([{ run: name, eventName: 'kymo.run.finish' }]),
       ];
       let committed = 0;
+      await bench.dispose();
+      bench = new Bench({ mode: 'online', base_url: fake.url, api_key: fake.apiKey, project: 'proj' });
       await bench.start();
       for (let at = 0; at < all.length; ) {
         await bench.export(all[at]!);
@@ -229,7 +231,9 @@ describe('online', () => {
         }
       }
       await bench.commit();
-      await bench.exporter!.drain();
+      await bench.exporter!.drain(AbortSignal.timeout(15_000)).catch((error: unknown) => {
+        throw new Error(`seed ${seed}: ${String(error)}\n${bench.messages.slice(-20).join('\n')}`);
+      });
       await bench.stop();
       const rows = fake.history(name).map(row => [row._step, row.v]);
       expect({ seed, rows }).toEqual({ seed, rows: Array.from({ length: 108 }, (_, i) => [i, i]) });

@@ -81,6 +81,8 @@ export class SessionUpload {
   readonly #view = new RunView();
   #reader: LogReader | undefined;
   #limit = 0;
+  /** The first limit: the log as an earlier process left it. What it sent beyond is not what will stand there. */
+  #trusted: number | undefined;
   #state: Omit<UploadState, 'format'> | undefined;
   /** Behind what `state` says: read, not yet acknowledged. */
   #readTo = 0;
@@ -109,6 +111,7 @@ export class SessionUpload {
   /** The log may be read up to here; it does not change before that. */
   allow(length: number): void {
     if (length <= this.#limit) return;
+    this.#trusted ??= length;
     this.#limit = length;
     this.#wake();
   }
@@ -266,7 +269,7 @@ export class SessionUpload {
     this.#restart();
     const reader = this.#reader!;
     const seen = new Chunk();
-    const until = Math.min(state.offset, this.#limit);
+    const until = Math.min(state.offset, this.#trusted ?? 0);
     const lines = { ...pick(state.base) };
     while (reader.offset < until) {
       const entry = reader.next(until);

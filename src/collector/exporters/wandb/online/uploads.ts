@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Instruments, Logger } from '../../../component.ts';
+import { confinedReplaceSync } from '../../../runs/confined.ts';
 import type { WandbSettings } from '../settings.ts';
 import { WandbApi } from './api.ts';
 import { TIMING, type Timing } from './policy.ts';
@@ -15,6 +16,8 @@ export const RETRIES_METRIC = 'kymo_wandb_retries';
 const RETRY_SAID_EVERY_MS = 60_000;
 const SESSION = /^run-\d{8}_\d{6}-.+$/;
 const LOG = /^run-(.+)\.wandb$/;
+/** In the folder of a session of which something was committed. Others are begun again by the exporter, and may hold anything. */
+const COMMITTED = '.kymo-committed';
 
 export interface UploadsOptions {
   readonly settings: WandbSettings;
@@ -31,6 +34,9 @@ export class Uploads {
   readonly #sessions = new Map<string, SessionUpload>();
   /** The last session of each run: the next one waits for it. */
   readonly #chains = new Map<string, { directory: string; ended: Promise<void> }>();
+  readonly #marked = new Set<string>();
+  /** Sessions that the server knows the end of. */
+  readonly #done = new Set<string>();
   #saidAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: UploadsOptions) {
@@ -59,11 +65,12 @@ export class Uploads {
   takeUp(isOpen: (directory: string) => boolean): void {
     const { root } = this.#options.settings;
     for (const directory of fs.readdirSync(root).sort()) {
-      if (!SESSION.test(directory) || !fs.existsSync(path.join(root, directory, '.kymo.json'))) continue;
+      if (!SESSION.test(directory) || !fs.existsSync(path.join(root, directory, COMMITTED))) continue;
       const file = fs.readdirSync(path.join(root, directory)).find(name => LOG.test(name));
       if (file === undefined) continue;
       const id = LOG.exec(file)![1]!;
       if (this.#isDone(directory)) {
+        this.#done.add(directory);
         this.#chains.set(id, { directory, ended: Promise.resolve() });
         continue;
       }
@@ -89,9 +96,26 @@ export class Uploads {
     const ended = (before?.ended ?? Promise.resolve())
       .then(() => session.run())
       .then(() => {
-        if (session.standing.kind === 'done') this.#sessions.delete(directory);
+        if (session.standing.kind !== 'done') return;
+        this.#done.add(directory);
+        this.#sessions.delete(directory);
+        this.#marked.delete(directory);
       });
     this.#chains.set(id, { directory, ended });
+    return session;
+  }
+
+  /** The log of a session is committed up to `length`. */
+  allow(id: string, directory: string, length: number): SessionUpload | undefined {
+    if (this.#done.has(directory)) return undefined;
+    const session = this.open(id, directory);
+    if (!this.#marked.has(directory)) {
+      const { root } = this.#options.settings;
+      if (!fs.existsSync(path.join(root, directory, COMMITTED)))
+        confinedReplaceSync(root, [directory, COMMITTED], '');
+      this.#marked.add(directory);
+    }
+    session.allow(length);
     return session;
   }
 
