@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Write a run again from the journal',
     load: async () => (await import('./replay-command.ts')).replayCommand,
   },
+  sync: {
+    summary: 'Upload W&B runs that were written offline',
+    load: async () => (await import('./sync-command.ts')).syncCommand,
+  },
   spool: {
     summary: 'Show or deliver what waits on disk',
     load: async () => (await import('./spool-command.ts')).spoolCommand,

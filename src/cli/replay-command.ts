@@ -30,26 +30,31 @@ import { collectorPlaces } from './local-client.ts';
 const DEFAULT_INTO = 'replayed';
 
 export const replayCommand: Command = {
-  help: `Usage: kymo replay --run ID [--run ID …] --exporter NAME [--config FILE] [--journal DIR] [--into DIR]
+  help: `Usage: kymo replay --run ID [--run ID …] | RUN … --exporter NAME [--config FILE] [--journal DIR] [--into DIR]
 
 Writes runs again from what the journal still holds, with an exporter as the configuration has it. Files go into a folder
 of their own, so that a collector which is running is not disturbed; exporters that send do send again.
 
   --run ID         Run id, as the run's sender gave it
-  --exporter NAME  Exporter id, as in the configuration
+  --exporter NAME  Exporter id, as in the configuration; or the type of one, with its default settings
   --config FILE    Configuration that has it (default: what the embedded collector runs)
   --journal DIR    Journal to read (default: the configuration's, or the project folder's)
   --into DIR       Folder to write to, new or empty (default: ${DEFAULT_INTO})`,
 
   async run(args) {
-    const { values } = readArguments(args, {
-      run: { type: 'string', multiple: true },
-      exporter: { type: 'string' },
-      config: { type: 'string', multiple: true },
-      journal: { type: 'string' },
-      into: { type: 'string', default: DEFAULT_INTO },
-    });
-    if (values.run === undefined || values.exporter === undefined) {
+    const { values, positionals } = readArguments(
+      args,
+      {
+        run: { type: 'string', multiple: true },
+        exporter: { type: 'string' },
+        config: { type: 'string', multiple: true },
+        journal: { type: 'string' },
+        into: { type: 'string', default: DEFAULT_INTO },
+      },
+      Number.MAX_SAFE_INTEGER,
+    );
+    const wanted = [...(values.run ?? []), ...positionals];
+    if (wanted.length === 0 || values.exporter === undefined) {
       throw new UsageError('--run and --exporter are needed');
     }
     const project = findProjectDirectory(process.env, process.cwd());
@@ -78,7 +83,7 @@ of their own, so that a collector which is running is not disturbed; exporters t
     try {
       const around = {
         baseDirectory: process.cwd(),
-        logger: createLogger({ level: 'warn' }),
+        logger: createLogger({ level: exporter.type.local ? 'warn' : 'info' }),
         registry: createRegistry(),
       };
       const feed = new Feed(source);
@@ -92,14 +97,14 @@ of their own, so that a collector which is running is not disturbed; exporters t
         source,
         feed,
         exporter: createExporter({ ...exporter, settings }, context, { ...around, resolver: feed.resolver }),
-        runIds: new Set(values.run),
+        runIds: new Set(wanted),
       }).finally(stop);
       const { metrics, logs, traces } = report.items;
       print(
-        `${report.found.size} of ${values.run.length} runs: ${metrics - report.companions} points, ${logs} log records, ${traces} spans${report.companions > 0 ? `, and ${counted(report.companions, 'point')} of kymo.step beside them` : ''}`,
+        `${report.found.size} of ${wanted.length} runs: ${metrics - report.companions} points, ${logs} log records, ${traces} spans${report.companions > 0 ? `, and ${counted(report.companions, 'point')} of kymo.step beside them` : ''}`,
       );
       if (settings !== exporter.settings) print(`written to ${into}`);
-      const missing = values.run.filter(id => !report.found.has(id));
+      const missing = wanted.filter(id => !report.found.has(id));
       for (const id of missing) printError(`the journal holds nothing of run ${id}`);
       return missing.length > 0 ? EXIT_FAILED : EXIT_OK;
     } finally {
@@ -109,9 +114,21 @@ of their own, so that a collector which is running is not disturbed; exporters t
   },
 };
 
-function findExporter(config: CollectorConfig, id: string) {
+function findExporter(
+  config: CollectorConfig,
+  id: string,
+): Pick<CollectorConfig['exporters'][number], 'id' | 'type' | 'settings' | 'scopes'> {
   const found = config.exporters.find(one => one.id === id);
   if (found !== undefined) return found;
+  const type = COMPONENTS.exporters.find(one => one.type === id);
+  if (type !== undefined) {
+    const settings = type.config.safeParse({});
+    if (!settings.success)
+      throw new UsageError(
+        `the ${id} exporter has settings without a default: name a configuration that has it`,
+      );
+    return { id, type, settings: settings.data, scopes: undefined };
+  }
   const ids = config.exporters.map(one => one.id);
   throw new UsageError(
     `no exporter "${id}" in the configuration${didYouMean(id, ids)}; it has ${ids.join(', ')}`,

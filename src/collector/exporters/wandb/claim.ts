@@ -15,10 +15,10 @@ const MAX_SUFFIX = 1_000;
 export function claimFolder(
   root: string,
   prefix: 'run' | 'offline-run',
-  run: { readonly id: string; readonly key: string; readonly session: number },
+  run: { readonly id: string; readonly key: string; readonly session: number; readonly writer: string },
   startedUnixNano: bigint,
 ): string {
-  const mark = JSON.stringify({ key: run.key, session: run.session });
+  const mark = JSON.stringify({ writer: run.writer, key: run.key, session: run.session });
   const name = `${prefix}-${stamp(startedUnixNano)}-${run.id}`;
   for (let n = 0; n < MAX_SUFFIX; n++) {
     const folder = n === 0 ? name : `${name}-${n}`;

@@ -82,13 +82,11 @@ export class WandbExporter implements Exporter {
         instruments.count('kymo_media_events', events);
         instruments.count('kymo_media_bytes', bytes);
       },
-      claim: ({ id, key }, session, started) =>
-        claimFolder(
-          settings.root,
-          settings.mode === 'online' ? 'run' : 'offline-run',
-          { id, key, session },
-          started,
-        ),
+      claim: ({ id, key }, session, started) => {
+        const prefix = settings.mode === 'online' ? 'run' : 'offline-run';
+        const writer = `${context.writerId} ${context.id}`;
+        return claimFolder(settings.root, prefix, { id, key, session, writer }, started);
+      },
     };
     if (settings.mode === 'online') {
       const { lost } = this.#around;

@@ -29,9 +29,8 @@ export const config = z.strictObject({
     .describe('From the environment, never in the file itself. Default: WANDB_API_KEY, else netrc.'),
   directory: z
     .string()
-    .min(1)
-    .optional()
-    .describe('Folder in which `wandb/` is made. Default: WANDB_DIR, else the project folder.'),
+    .default('')
+    .describe('Folder in which `wandb/` is made. Empty: WANDB_DIR, else the project folder.'),
   resume: z
     .enum(['allow', 'must', 'never', 'auto'])
     .optional()
@@ -86,7 +85,7 @@ export function resolveSettings(given: WandbConfig, env: Environment, baseDirect
   const apiKey = (given.api_key ?? '').trim() || said('WANDB_API_KEY') || netrcKey(baseUrl, env);
   const { mode, remark } = modeOf(given.mode ?? said('WANDB_MODE'), apiKey, baseUrl);
   const resume = given.resume ?? said('WANDB_RESUME');
-  const directory = path.resolve(baseDirectory, given.directory ?? (said('WANDB_DIR') || '.'));
+  const directory = path.resolve(baseDirectory, given.directory || said('WANDB_DIR') || '.');
   const hidden = path.join(directory, '.wandb');
   return {
     mode,

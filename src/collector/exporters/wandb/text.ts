@@ -22,7 +22,8 @@ export function consoleLine({ severityText, scope, body, attributes }: LogRecord
   const message = typeof body === 'string' ? body : body === null ? '' : valueJson(body);
   const fields: string[] = [];
   for (const key of Object.keys(attributes)) {
-    if (!SAID.has(key)) fields.push(`${JSON.stringify(key)}:${valueJson(attributes[key])}`);
+    if (!SAID.has(key) && !key.startsWith('code.'))
+      fields.push(`${JSON.stringify(key)}:${valueJson(attributes[key])}`);
   }
   return `${level}${logger}${message}${fields.length === 0 ? '' : ` {${fields}}`}`;
 }
