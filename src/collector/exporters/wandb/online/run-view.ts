@@ -99,7 +99,8 @@ export class RunView {
 
 /** Metrics by field number; a step metric is named by its place in the list, from 1 on. */
 function metricsSection(metrics: readonly MetricFields[], globs: boolean): object[] {
-  const listed = metrics.filter(one => (globs ? !one.expandedFromGlob : one.glob === ''));
+  const named = metrics.filter(one => one.glob === '' && !(globs && one.expandedFromGlob));
+  const listed = globs ? [...named, ...metrics.filter(one => one.glob !== '')] : named;
   const places = new Map<string, number>();
   for (const [i, one] of listed.entries()) if (one.name !== '') places.set(one.name, i + 1);
   const section: Record<string, unknown>[] = [];
@@ -116,8 +117,8 @@ function metricsSection(metrics: readonly MetricFields[], globs: boolean): objec
     }
     const options = [
       ...(one.stepSync ? [OPTION_SYNC] : []),
+      ...(one.defined && one.glob === '' ? [OPTION_DEFINED] : []),
       ...(one.hidden ? [OPTION_HIDDEN] : []),
-      ...(one.defined ? [OPTION_DEFINED] : []),
     ];
     section.push({
       ...(one.name === '' ? { 2: one.glob } : { 1: one.name }),
