@@ -19,7 +19,8 @@ if len(sys.argv) > 3:
     pixels = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
     run.log({"image": wandb.Image(pixels, caption="c"), "html": wandb.Html("<b>x</b>", inject=False),
              "hist": wandb.Histogram(np_histogram=([1, 2], [0.0, 1.0, 2.0]))}, step=40)
-    run.log({"table": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])}, step=41)
+    if sys.argv[3] == "table":
+        run.log({"table": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])}, step=41)
 run.finish()
 if len(sys.argv) > 3:
     run = wandb.init(**common, resume="must")

