@@ -242,7 +242,10 @@ export class WandbExporter implements Exporter {
       let open = this.#find(run, own, position);
       if (open?.has(position, receivedUnixNano)) open = undefined;
       if (open !== undefined) {
-        if (!touched.has(open)) this.#touch(open);
+        if (!touched.has(open)) {
+          this.#touch(open);
+          open.beginBatch(receivedUnixNano);
+        }
         touched.add(open);
         open.describe(identityOf(run, own), receivedUnixNano);
       }

@@ -297,13 +297,20 @@ export class OpenRun {
     return state === 'finished' || state === 'failed' || state === 'killed';
   }
 
-  /** Call after each batch. Rows that were held long enough are written, by the time of the journal. */
+  /** Call before each batch: rows that were held long enough are written, by the time of the journal, before anything joins them. */
+  beginBatch(receivedUnixNano: bigint): void {
+    this.#rows.emitReceivedBefore(receivedUnixNano - this.#windowNanos);
+  }
+  get #windowNanos(): bigint {
+    return BigInt(this.#around.settings.windowMs) * 1_000_000n;
+  }
+
+  /** Call after each batch. */
   finishBatch(receivedUnixNano: bigint): Promise<void> | undefined {
-    const window = BigInt(this.#around.settings.windowMs) * 1_000_000n;
     if (!this.#hasEnded) this.#endSince = undefined;
     else if (!this.#ended) this.#endSince ??= receivedUnixNano;
-    this.#rows.emitReceivedBefore(receivedUnixNano - window);
-    if (this.#endSince !== undefined && receivedUnixNano - this.#endSince > window) this.finishRows();
+    if (this.#endSince !== undefined && receivedUnixNano - this.#endSince > this.#windowNanos)
+      this.finishRows();
     return this.#media?.finishBatch(receivedUnixNano);
   }
 
