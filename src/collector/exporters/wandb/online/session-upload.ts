@@ -470,7 +470,8 @@ export class SessionUpload {
       return;
     }
     const upsertIn = this.#pending ? this.#lastUpsertMs + timing.upsertGapMs - Date.now() : Infinity;
-    const beatIn = this.isLive ? this.#lastRequestMs + timing.heartbeatMs - Date.now() : Infinity;
+    const beatGap = Math.max(timing.heartbeatMs, this.#pauseMs);
+    const beatIn = this.isLive ? this.#lastRequestMs + beatGap - Date.now() : Infinity;
     if (beatIn <= 0) {
       await this.#post({});
       return;
