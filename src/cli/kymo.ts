@@ -46,6 +46,10 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     summary: 'Write a run again from the journal',
     load: async () => (await import('./replay-command.ts')).replayCommand,
   },
+  import: {
+    summary: 'Read a W&B log back as a run',
+    load: async () => (await import('./import-wandb-command.ts')).importWandbCommand,
+  },
   sync: {
     summary: 'Upload W&B runs that were written offline',
     load: async () => (await import('./sync-command.ts')).syncCommand,

@@ -47,6 +47,8 @@ const CURSOR = 'the cursor of the wandb exporter';
 /** What a name or a thing in its place makes the file system say. Everything else it says is about the disk, and passes. */
 const NOT_RETRYABLE = new Set(['ENAMETOOLONG', 'EINVAL', 'EISDIR', 'ENOTDIR', 'EEXIST', 'EILSEQ', 'ELOOP']);
 const STDERR_FROM = 17;
+/** Remarks of this process. */
+const said = new Set<string>();
 const DRAIN_LOOK_MS = 20;
 
 /**
@@ -96,6 +98,7 @@ export class WandbExporter implements Exporter {
 
   async start(committed: CommittedState): Promise<void> {
     try {
+      this.#sayMode();
       fs.mkdirSync(this.#settings.root, { recursive: true });
       this.#states.ensure();
       const states = committed?.runs ?? [];
@@ -349,6 +352,14 @@ export class WandbExporter implements Exporter {
     if (!this.#settings.runPerScope || scope === GLOBAL_SCOPE || !sinkName.startsWith(`${scope}/`))
       return sinkName;
     return sinkName.slice(scope.length + 1) || sinkName;
+  }
+
+  /** Where nobody chose, what was chosen: once, not with each new instance. */
+  #sayMode(): void {
+    const { remark } = this.#settings;
+    if (remark === undefined || said.has(remark)) return;
+    said.add(remark);
+    this.#context.logger.info(remark);
   }
 
   #touch(run: OpenRun): void {

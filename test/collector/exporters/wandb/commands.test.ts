@@ -46,7 +46,7 @@ function node(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<st
   );
 }
 
-it('goes online from a script, is replayed into a log, and that is uploaded once', async () => {
+it('goes online from a script, is replayed into a log, which is read back and uploaded once', async () => {
   await node(['--import', FROM_SOURCES, EXAMPLE]);
   await until('the run is complete', () => [...fake.runs.values()].some(run => run.complete), 60_000);
   const { name, project, tags, exitCode } = [...fake.runs.values()][0]!;
@@ -64,6 +64,19 @@ it('goes online from a script, is replayed into a log, and that is uploaded once
   const again = path.join(folder, 'again', 'wandb');
   const times = ({ _timestamp, _runtime, ...rest }: Record<string, unknown>) => rest;
   expect(readRuns(again)[0]!.rows.map(times)).toEqual(rows.map(times));
+
+  const log = path.join(again, readRuns(again)[0]!.folder, `run-${name}.wandb`);
+  expect(await node([KYMO, 'import', log, '--into', 'imported'])).toContain('1001 rows and 2 media');
+  const lines = (runs: string) =>
+    fs
+      .readFileSync(path.join(folder, runs, name, 'logs', 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as Record<string, unknown>);
+  // Two calls for one step are one row there.
+  const merged = new Map<unknown, Record<string, unknown>>();
+  for (const { time, mode, ...line } of lines('runs')) merged.set(line.step, { ...merged.get(line.step), ...line });
+  expect(lines('imported').map(({ time, ...line }) => line)).toEqual([...merged.values()]);
 
   fake.runs.clear();
   expect(await node([KYMO, 'sync', again, '--project', 'other'])).toContain('1001 rows');
