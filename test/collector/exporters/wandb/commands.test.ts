@@ -75,7 +75,8 @@ it('goes online from a script, is replayed into a log, which is read back and up
       .map(line => JSON.parse(line) as Record<string, unknown>);
   // Two calls for one step are one row there.
   const merged = new Map<unknown, Record<string, unknown>>();
-  for (const { time, mode, ...line } of lines('runs')) merged.set(line.step, { ...merged.get(line.step), ...line });
+  for (const { time, mode, ...line } of lines('runs'))
+    merged.set(line.step, { ...merged.get(line.step), ...line });
   expect(lines('imported').map(({ time, ...line }) => line)).toEqual([...merged.values()]);
 
   fake.runs.clear();
