@@ -39,6 +39,8 @@ A SOURCE is
   a run folder of vibe-rl (logs/metrics.jsonl, config.json) or a file of its MetricsLogger
   a run folder of Kymo: rows, histograms, text and spans (not media and artifacts: copy those)
   a folder with event files of TensorBoard, or one such file: scalars, histograms and text
+  a transaction log of Weights & Biases (offline-run-…/run-….wandb): rows, histograms, config, summary, text and media;
+    straight into runs/ of the project folder, and only where the run is not there yet
 
   --run ID         Id of the run (default: the source's own, else the name of its folder or file)
   --name NAME      Name of the run for people
@@ -74,6 +76,10 @@ A SOURCE is
     try {
       for (const named of positionals) {
         try {
+          if (named.endsWith('.wandb')) {
+            await importLog(named, project);
+            continue;
+          }
           const found = findSource(named);
           const run = {
             ...found.run,
@@ -93,6 +99,16 @@ A SOURCE is
     return failed > 0 ? EXIT_FAILED : EXIT_OK;
   },
 };
+
+/** A log of W&B has files beside it and an end: it is read as a whole, and written as a run folder. */
+async function importLog(named: string, project: string): Promise<void> {
+  const { importWandb } = await import('./import-wandb.ts');
+  const into = await runsDirectory(undefined, project);
+  const { folder, rows, media, leftOut, isWhole } = await importWandb(named, into);
+  print(`${named}: ${counted(rows, 'row')}, ${counted(media, 'media', 'media')} → ${folder}`);
+  if (leftOut > 0) printError(`${counted(leftOut, 'value')} that Kymo has no place for: left out`);
+  if (!isWhole) throw new Error(`${named}: has damaged places or no end; what could be read is there`);
+}
 
 async function importOne(
   source: Source,

@@ -1,10 +1,10 @@
-// A W&B transaction log as a run of Kymo: rows, histograms, configuration, summary, text and media, through an exporter of one's choice.
+// A W&B transaction log as a run of Kymo: rows, histograms, configuration, summary, text and media, written as the jsonl exporter writes them.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Batch } from '../collector/component.ts';
-import { COMPONENTS } from '../collector/components.ts';
 import { createExporter, exporterContext } from '../collector/exporter-runners.ts';
+import { jsonlExporter } from '../collector/exporters/jsonl/index.ts';
 import { parseExtendedNumber, plainJson } from '../collector/exporters/wandb/extended-json.ts';
 import { LogReader } from '../collector/exporters/wandb/log/log-reader.ts';
 import type { LogItem, LogRecord, RunFields } from '../collector/exporters/wandb/log/model.ts';
@@ -22,9 +22,11 @@ import {
 } from '../collector/testing/index.ts';
 import type { AnyValue, Attributes } from '../otlp/model.ts';
 import * as names from '../semconv/names.ts';
+import { escapeRunId } from '../semconv/run-folder.ts';
 
 export interface ImportedWandb {
-  readonly id: string;
+  /** Where the run is now. */
+  readonly folder: string;
   readonly rows: number;
   readonly media: number;
   /** Values that Kymo has no place for: strings, lists, media without a file. */
@@ -48,16 +50,18 @@ const KINDS: Readonly<Record<string, string>> = {
   ...{ 'html-file': 'html', 'table-file': 'table' },
 };
 
-/** @param exporterType one that writes to a folder, such as `jsonl`; @param into that folder */
-export async function importWandb(file: string, exporterType: string, into: string): Promise<ImportedWandb> {
-  const type = COMPONENTS.exporters.find(one => one.type === exporterType);
-  if (type === undefined) throw new Error(`there is no exporter "${exporterType}"`);
-  const settings = type.config.safeParse({ directory: resolve(into) });
-  if (!settings.success) throw new Error(`the ${exporterType} exporter does not write to a folder`);
+/** @param into the folder of run folders. Throws where the run is there already. */
+export async function importWandb(file: string, into: string): Promise<ImportedWandb> {
   const reader = new LogReader(file);
+  const folder = join(resolve(into), escapeRunId(runIdIn(file)));
+  if (existsSync(folder)) throw new Error(`${folder} is there already`);
   const scratch = mkdtempSync(join(tmpdir(), 'kymo-import-'));
   const exporter = createExporter(
-    { type, settings: settings.data, scopes: undefined },
+    {
+      type: jsonlExporter,
+      settings: jsonlExporter.config.parse({ directory: resolve(into) }),
+      scopes: undefined,
+    },
     exporterContext(
       {
         journal: { directory: scratch },
@@ -65,7 +69,7 @@ export async function importWandb(file: string, exporterType: string, into: stri
         logger: createLogger({ level: 'warn' }),
         registry: createRegistry(),
       },
-      exporterType,
+      jsonlExporter.type,
       'import',
     ),
   );
@@ -82,14 +86,26 @@ export async function importWandb(file: string, exporterType: string, into: stri
     for (const batch of source.batches()) await exporter.export(batch);
     await exporter.commit();
     await exporter.committed?.();
-    const { id, rows, media, leftOut, isWhole } = source;
-    if (id === '') throw new Error(`${file} names no run`);
-    return { id, rows, media, leftOut, isWhole };
+    const { rows, media, leftOut, isWhole } = source;
+    return { folder, rows, media, leftOut, isWhole };
   } finally {
     await exporter.stop();
     reader.close();
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The first record of a run names it. */
+function runIdIn(file: string): string {
+  const reader = new LogReader(file);
+  try {
+    for (let entry = reader.next(); entry !== undefined; entry = reader.next())
+      if (entry.kind === 'record' && entry.record.kind === 'run' && entry.record.run.id !== '')
+        return entry.record.run.id;
+  } finally {
+    reader.close();
+  }
+  throw new Error(`${file} names no run`);
 }
 
 class WandbSource {
@@ -110,9 +126,6 @@ class WandbSource {
     this.#folder = folder;
   }
 
-  get id(): string {
-    return this.#run?.id ?? '';
-  }
   get isFull(): boolean {
     return this.#rowsReady.length + this.#histograms.length + this.#logs.length >= BATCH_ITEMS;
   }

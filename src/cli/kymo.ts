@@ -31,7 +31,7 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
     load: async () => (await import('./export-command.ts')).exportCommand,
   },
   import: {
-    summary: 'Import runs of vibe-rl, TensorBoard or another Kymo',
+    summary: 'Import runs of vibe-rl, TensorBoard, W&B or another Kymo',
     load: async () => (await import('./import-command.ts')).importCommand,
   },
   status: {
@@ -45,10 +45,6 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; load(): Prom
   replay: {
     summary: 'Write a run again from the journal',
     load: async () => (await import('./replay-command.ts')).replayCommand,
-  },
-  import: {
-    summary: 'Read a W&B log back as a run',
-    load: async () => (await import('./import-wandb-command.ts')).importWandbCommand,
   },
   sync: {
     summary: 'Upload W&B runs that were written offline',

@@ -66,7 +66,7 @@ it('goes online from a script, is replayed into a log, which is read back and up
   expect(readRuns(again)[0]!.rows.map(times)).toEqual(rows.map(times));
 
   const log = path.join(again, readRuns(again)[0]!.folder, `run-${name}.wandb`);
-  expect(await node([KYMO, 'import', log, '--into', 'imported'])).toContain('1001 rows and 2 media');
+  expect(await node([KYMO, 'import', log, '--directory', 'imported'])).toContain('1,001 rows, 2 media');
   const lines = (runs: string) =>
     fs
       .readFileSync(path.join(folder, runs, name, 'logs', 'metrics.jsonl'), 'utf8')
@@ -77,7 +77,7 @@ it('goes online from a script, is replayed into a log, which is read back and up
   const merged = new Map<unknown, Record<string, unknown>>();
   for (const { time, mode, ...line } of lines('runs'))
     merged.set(line.step, { ...merged.get(line.step), ...line });
-  expect(lines('imported').map(({ time, ...line }) => line)).toEqual([...merged.values()]);
+  expect(lines('imported/runs').map(({ time, ...line }) => line)).toEqual([...merged.values()]);
 
   fake.runs.clear();
   expect(await node([KYMO, 'sync', again, '--project', 'other'])).toContain('1001 rows');
