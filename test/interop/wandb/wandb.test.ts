@@ -106,13 +106,13 @@ function seen(name: string): Json {
   const { displayName, group, tags, exitCode, complete, config, files, lines } = fake.run(name);
   const { _wandb, ...wrapped } = config as { _wandb?: { value: Json } } & Record<string, Json>;
   // Older clients add an empty description to each.
-  const own = Object.entries(wrapped).map(([key, entry]) => [key, (entry as Json).value]);
+  const own = Object.fromEntries(Object.entries(wrapped).map(([key, entry]) => [key, (entry as Json).value]));
   const console = (lines.get('output.log') ?? []).map(line =>
     line.replace(/\d{4}-\d\d-\d\dT[\d:.]+ /, '').replace(/\n$/, ''),
   );
   const media = [...files.keys()].filter(file => file.startsWith('media/'));
   const history = fake.history(name);
-  const metrics = _wandb?.value.m;
+  const metrics = _wandb === undefined ? undefined : definitions(_wandb.value.m);
   return {
     displayName,
     group,
@@ -205,9 +205,21 @@ for (const peer of ['wandb', 'wandb-older']) {
       const { _wandb: ours, ...own } = fake.run('both').config as { _wandb: { value: Json } };
       const { _wandb: official_, ...other } = config as { _wandb: { value: Json } };
       expect(own).toEqual(other);
-      expect(ours.value.m).toEqual(official_.value.m);
+      expect(definitions(ours.value.m)).toEqual(definitions(official_.value.m));
     });
   });
+}
+
+/** In whatever order: the step metric by its name instead of its place. */
+function definitions(section: unknown): unknown[] {
+  const list = section as { 1?: string; 2?: string; 5?: number; 6?: number[] }[];
+  return list
+    .map(one => ({
+      ...one,
+      5: one[5] === undefined ? undefined : list[one[5] - 1]?.[1],
+      6: one[6]?.toSorted(),
+    }))
+    .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 }
 
 async function offline(): Promise<Bench> {

@@ -5,7 +5,7 @@ import { batchOf, logBatchOf } from '../../../../src/collector/testing/index.ts'
 import { Bench, FAST, until } from './bench.ts';
 import { FakeWandb } from './fake-server.ts';
 
-/** Further ones with KYMO_WANDB_KILL_SEEDS, as test/interop has them. */
+/** More of them: KYMO_WANDB_KILL_SEEDS=100. */
 const KILL_SEEDS = Number(process.env.KYMO_WANDB_KILL_SEEDS ?? 4);
 
 let fake: FakeWandb;
