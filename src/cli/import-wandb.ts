@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Batch } from '../collector/component.ts';
-import { createExporter, exporterContext } from '../collector/exporter-runners.ts';
+import { exporterContext } from '../collector/exporter-runners.ts';
 import { jsonlExporter } from '../collector/exporters/jsonl/index.ts';
 import { parseExtendedNumber, plainJson } from '../collector/exporters/wandb/extended-json.ts';
 import { LogReader } from '../collector/exporters/wandb/log/log-reader.ts';
@@ -56,23 +56,18 @@ export async function importWandb(file: string, into: string): Promise<ImportedW
   const folder = join(resolve(into), escapeRunId(runIdIn(file)));
   if (existsSync(folder)) throw new Error(`${folder} is there already`);
   const scratch = mkdtempSync(join(tmpdir(), 'kymo-import-'));
-  const exporter = createExporter(
+  const context = exporterContext(
     {
-      type: jsonlExporter,
-      settings: jsonlExporter.config.parse({ directory: resolve(into) }),
-      scopes: undefined,
+      journal: { directory: scratch },
+      baseDirectory: process.cwd(),
+      logger: createLogger({ level: 'warn' }),
+      registry: createRegistry(),
     },
-    exporterContext(
-      {
-        journal: { directory: scratch },
-        baseDirectory: process.cwd(),
-        logger: createLogger({ level: 'warn' }),
-        registry: createRegistry(),
-      },
-      jsonlExporter.type,
-      'import',
-    ),
+    jsonlExporter.type,
+    'import',
   );
+  const settings = jsonlExporter.config.parse({ directory: resolve(into) });
+  const exporter = jsonlExporter.create(context, settings);
   try {
     await exporter.start(undefined);
     const source = new WandbSource(dirname(resolve(file)));

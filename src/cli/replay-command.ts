@@ -117,7 +117,7 @@ of their own, so that a collector which is running is not disturbed; exporters t
 function findExporter(
   config: CollectorConfig,
   id: string,
-): Pick<CollectorConfig['exporters'][number], 'id' | 'type' | 'settings' | 'scopes'> {
+): Omit<CollectorConfig['exporters'][number], 'takes'> {
   const found = config.exporters.find(one => one.id === id);
   if (found !== undefined) return found;
   const type = COMPONENTS.exporters.find(one => one.type === id);
@@ -127,7 +127,7 @@ function findExporter(
       throw new UsageError(
         `the ${id} exporter has settings without a default: name a configuration that has it`,
       );
-    return { id, type, settings: settings.data, scopes: undefined };
+    return { id, type, settings: settings.data, scopes: undefined, processors: new Map() };
   }
   const ids = config.exporters.map(one => one.id);
   throw new UsageError(

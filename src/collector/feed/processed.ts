@@ -57,6 +57,8 @@ export function processedExporter(
     stop: () => exporter.stop(),
   };
   if (exporter.committed !== undefined) processed.committed = () => exporter.committed?.();
+  if (exporter.remaining !== undefined) processed.remaining = () => exporter.remaining?.() ?? 0;
+  if (exporter.drain !== undefined) processed.drain = signal => exporter.drain?.(signal) ?? Promise.resolve();
   return processed;
 }
 
