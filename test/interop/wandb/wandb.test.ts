@@ -177,8 +177,12 @@ for (const peer of ['wandb', 'wandb-older']) {
       await live.dispose();
       expect(fake.complaints).toEqual([]);
       const ours = seen(NAME);
-      // The older one's sync leaves out W&B's own section of the configuration.
-      if (peer !== 'wandb') for (const one of [ours, theirs]) delete one.metrics;
+      // The older one's sync leaves out W&B's own section of the configuration, and does not keep stdout and stderr in order.
+      if (peer !== 'wandb')
+        for (const one of [ours, theirs]) {
+          delete one.metrics;
+          (one.console as string[]).sort();
+        }
       expect(withoutTimes(ours)).toEqual(withoutTimes(theirs));
     });
 
