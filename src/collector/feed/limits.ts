@@ -17,6 +17,9 @@ export const DEFAULT_IDLE_COMMIT_MS = 150;
 /** Synchronous work of one exporter between two turns of the event loop, so that receivers and other exporters get theirs. */
 export const DEFAULT_SLICE_MS = 20;
 
+/** An exporter that has neither exported nor committed for so long is not on its way; four commits would have come. */
+export const MOVING_WITHIN_MS = 2_000;
+
 export const DEFAULT_RETRY_INITIAL_MS = 200;
 export const DEFAULT_RETRY_MAX_MS = 30_000;
 export const RETRY_FACTOR = 2;

@@ -19,6 +19,7 @@ import {
   DEFAULT_RETRY_MAX_MS,
   DEFAULT_SLICE_MS,
   DRAIN_RETRY_MS,
+  MOVING_WITHIN_MS,
   RETRY_FACTOR,
   STOP_GRACE_MS,
 } from './limits.ts';
@@ -142,6 +143,10 @@ export class ExporterRunner {
   /** When the first batch after the last commit was exported; undefined when there is nothing to commit. */
   #dirtySinceMs: number | undefined;
   #lastExportMs = 0;
+  /** When it last exported or committed something. */
+  #lastMoveMs = 0;
+  /** Commits asked for by `hurry`, with or without anything new. */
+  #hurried = 0;
   /** Exported since the last commit: counted as delivered once that is durable. */
   #pending: ItemCounts = noItems();
   #pendingBatches = 0;
@@ -202,6 +207,18 @@ export class ExporterRunner {
       `${this.id}: lags ${this.#journal.end - this.#committed} bytes while the journal is full; no longer waited for`,
     );
     return true;
+  }
+
+  /** It exports what comes, and is not waiting for its sink. */
+  isMoving(): boolean {
+    return this.#started && this.#state === 'running' && Date.now() - this.#lastMoveMs < MOVING_WITHIN_MS;
+  }
+
+  /** Commit now, and once more: what the older generation needs goes too. */
+  hurry(): void {
+    if (this.#hurried > 0 || this.neededPosition() >= this.#reader.position) return;
+    this.#hurried = 2;
+    this.#wake();
   }
 
   /** Resolves once everything before `position` is durable in the sink; asks for an early commit. Rejects when the runner stops before, or by `signal`. */
@@ -276,6 +293,7 @@ export class ExporterRunner {
     this.#pending = noItems();
     this.#pendingBatches = 0;
     this.#pendingDamage = 0;
+    this.#hurried = 0;
     let position: Position;
     if (cursor === undefined) {
       this.#origin ??= this.#options.startAt === 'end' ? end : start;
@@ -384,6 +402,7 @@ export class ExporterRunner {
     this.#reader.advance(batch);
     this.#lastReceivedUnixNano = batch.receivedUnixNano;
     this.#lastExportMs = Date.now();
+    this.#lastMoveMs = this.#lastExportMs;
     this.#dirtySinceMs ??= this.#lastExportMs;
     if (this.#reader.position <= this.#singleUntil) {
       await this.#commit(exporter, wanted ? batch : undefined);
@@ -392,6 +411,7 @@ export class ExporterRunner {
 
   /** Milliseconds until the next commit: at once for a waiter or a full interval, soon when there is nothing more to read. */
   #commitDueInMs(): number {
+    if (this.#hurried > 0) return 0;
     if (this.#dirtySinceMs === undefined) return Infinity;
     const position = this.#reader.position;
     if (this.#drainTo !== undefined && position >= this.#drainTo) return 0;
@@ -418,6 +438,8 @@ export class ExporterRunner {
     }
     this.#committed = position;
     this.#dirtySinceMs = undefined;
+    this.#hurried = Math.max(0, this.#hurried - 1);
+    this.#lastMoveMs = Date.now();
     for (const signal of SIGNALS) this.#delivered[signal] += this.#pending[signal];
     this.#deliveredBatches += this.#pendingBatches;
     this.#damagedBytes += this.#pendingDamage;

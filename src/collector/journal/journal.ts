@@ -22,6 +22,8 @@ import {
   RETRY_AFTER_BUSY_MS,
   RETRY_AFTER_DISK_MS,
   RETRY_AFTER_FULL_MS,
+  ROOM_PATIENCE_MS,
+  ROOM_POLL_MS,
 } from './limits.ts';
 import { type JournalLock, lockJournal } from './lock.ts';
 import { type BatchMarks, parseBatchKey } from './marks.ts';
@@ -64,8 +66,13 @@ export interface JournalOptions {
 export interface Retention {
   /** The lowest position that a reader may have to come back to. */
   needed(): Position;
-  /** The journal is full and `needed` holds everything in it: let go of something (park an exporter) and say whether that was possible. */
-  onPressure?(): boolean;
+  /**
+   * The journal is full and `needed` holds everything in it: let go of something (park an exporter) and say whether that
+   * was possible. First only of what will not move soon; with `last` of anything, before senders are pushed back.
+   */
+  onPressure?(last: boolean): boolean;
+  /** Readers that are moving should commit now, so that `needed` moves. False when none is: then waiting is no use. */
+  hurry?(): boolean;
 }
 
 export interface JournalStats {
@@ -513,16 +520,23 @@ export class Journal implements JournalSource {
     this.#durable = Math.max(this.#durable, end);
   }
 
-  /** True when `bytes` fit: after deleting what nobody needs, then after parking who lags. */
+  /** True when `bytes` fit: after deleting what nobody needs, parking who lags, and waiting a moment for who does not. */
   async #makeRoom(bytes: number): Promise<boolean> {
     const fits = (): boolean => this.sizeBytes + bytes <= this.#maxSizeBytes;
     if (fits()) return true;
     await this.#deleteUnneeded(fits);
-    while (!fits()) {
-      if (this.#options.keep === 'all' || this.#retention?.onPressure?.() !== true) return false;
+    if (this.#options.keep === 'all') return fits();
+    const letGo = async (last: boolean): Promise<void> => {
+      while (!fits() && this.#retention?.onPressure?.(last) === true) await this.#deleteUnneeded(fits);
+    };
+    await letGo(false);
+    const giveUpAtMs = performance.now() + ROOM_PATIENCE_MS;
+    while (!fits() && performance.now() < giveUpAtMs && this.#retention?.hurry?.() === true) {
+      await new Promise(resolve => setTimeout(resolve, ROOM_POLL_MS));
       await this.#deleteUnneeded(fits);
     }
-    return true;
+    await letGo(true);
+    return fits();
   }
 
   /** With `enough`, age does not matter and it stops as soon as there is room. */

@@ -34,6 +34,10 @@ export const MAX_OPEN_SEGMENTS = 8;
 /** One read from disk; a larger record is read whole. */
 export const READ_CHUNK_BYTES = MiB;
 
+/** A full journal waits this long for exporters that are moving before it pushes senders back; they commit within half of it. */
+export const ROOM_PATIENCE_MS = 1_000;
+export const ROOM_POLL_MS = 20;
+
 /** What a refused sender is told to wait. */
 export const RETRY_AFTER_DISK_MS = 1_000;
 export const RETRY_AFTER_FULL_MS = 5_000;
