@@ -9,7 +9,7 @@ import { drainSpoolFolder } from './spool-drain.ts';
 
 export const spoolCommand: Command = {
   help: `Usage: kymo spool list [--directory DIR] [--json]
-       kymo spool drain [--directory DIR] [--timeout 60s]
+       kymo spool drain [--directory DIR] [--timeout 60s] [--to URL]
 
 list   Lists the batches of this project folder that no collector has acknowledged yet: file, run, collector it waits
        for, batches, bytes, age, and whether its process still lives. They are delivered by the next process that logs
@@ -20,7 +20,9 @@ drain  Delivers them now: to the folder's own collector, which is started if non
 
   --directory DIR  Project folder (default: the one of the working directory)
   --json           One JSON array instead of text
-  --timeout TIME   Longest wait (default 60s)`,
+  --timeout TIME   Longest wait (default 60s)
+  --to URL         Deliver everything there instead of where it waits for: for a collector that has moved to another
+                   address. What it has already taken it knows again, as long as its journal moved with it.`,
 
   async run(args) {
     const [subcommand, ...rest] = args;
@@ -58,11 +60,14 @@ async function drain(args: readonly string[]): Promise<number> {
   const { values } = readArguments(args, {
     directory: { type: 'string' },
     timeout: { type: 'string', default: '60s' },
+    to: { type: 'string' },
   });
   const timeoutMs = parseDurationMs(values.timeout);
   if (timeoutMs === undefined) throw new UsageError('--timeout is not a duration: write 60s or 5m');
   const project = resolve(values.directory ?? findProjectDirectory(process.env, process.cwd()));
-  const left = await drainSpoolFolder(project, timeoutMs, print);
+  if (values.to !== undefined && !/^https?:\/\/./.test(values.to))
+    throw new UsageError('--to is no http:// or https:// URL');
+  const left = await drainSpoolFolder(project, timeoutMs, print, values.to);
   return left > 0 ? EXIT_FAILED : EXIT_OK;
 }
 

@@ -18,11 +18,15 @@ interface SpoolFile {
   readonly batches: number;
 }
 
-/** Delivers within the time, saying what it does; returns how many files are left that could have been delivered. */
+/**
+ * Delivers within the time, saying what it does; returns how many files are left that could have been delivered.
+ * @param to the base URL of a receiver that gets all of it, wherever it waits for
+ */
 export async function drainSpoolFolder(
   project: string,
   timeoutMs: number,
   say: (line: string) => void,
+  to?: string,
 ): Promise<number> {
   const { spool, journal } = paths(project);
   const { files, living, foreign } = spoolFiles(spool);
@@ -37,7 +41,8 @@ export async function drainSpoolFolder(
   const own = `${LOCAL_PREFIX}${collectorKey(journal)}`;
   let left = 0;
   for (const [endpoint, waiting] of Map.groupBy(files, file => file.endpoint)) {
-    if (endpoint === own) left += await drainToCollector(project, waiting, deadlineMs, say);
+    if (to !== undefined) left += await drainToUrl(spool, endpoint, deadlineMs, say, to);
+    else if (endpoint === own) left += await drainToCollector(project, waiting, deadlineMs, say);
     else if (endpoint.startsWith(LOCAL_PREFIX)) {
       left += waiting.length;
       say(
@@ -93,14 +98,16 @@ async function drainToUrl(
   endpoint: string,
   deadlineMs: number,
   say: (line: string) => void,
+  to?: string,
 ): Promise<number> {
   const settings = readSettings(process.env, say);
   const transport = new Transport(settings);
+  const metrics = to === undefined ? endpoint : `${to.replace(/\/+$/, '')}/v1/metrics`;
   // Where the environment still names this receiver, it also knows the paths of the other signals.
   const urls =
-    settings.endpoint?.metrics === endpoint
+    settings.endpoint?.metrics === metrics
       ? settings.endpoint
-      : { metrics: endpoint, logs: sibling(endpoint, 'logs'), traces: sibling(endpoint, 'traces') };
+      : { metrics, logs: sibling(metrics, 'logs'), traces: sibling(metrics, 'traces') };
   let sent = 0;
   let lost = 0;
   let left = 0;
@@ -116,7 +123,7 @@ async function drainToUrl(
     releaseOrphan(path);
     left++;
   }
-  say(`${counted(sent, 'batch', 'batches')} delivered to ${endpoint}`);
+  say(`${counted(sent, 'batch', 'batches')} delivered to ${to ?? endpoint}`);
   if (lost > 0) say(`${counted(lost, 'batch', 'batches')} refused for good: ${lastError}`);
   if (left > 0) say(`${counted(left, 'file')} left: ${lastError || 'the time was over'}`);
   return left;
