@@ -2,14 +2,18 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CollectorStatus } from '../../src/collector/status.ts';
 import { paths } from '../../src/semconv/local.ts';
 import { type Claim, type Expected, judge, type SeenPoint, type Verdict } from './judge.ts';
 import { OtlpStore } from './otlp-store.ts';
 import { type Plan, stepsOf } from './plan.ts';
+import { type Planted, plantIn } from './plant.ts';
 import {
   type Child,
   collectorsOf,
   type Ending,
+  firstChildOf,
+  foreignChild,
   KYMO,
   PRODUCER,
   pause,
@@ -44,8 +48,12 @@ export interface ArenaOptions {
   /** Where the project folder is made; the system's temporary folder by default. */
   readonly parent?: string;
   readonly sinks?: readonly SinkName[];
-  /** Further YAML of the tensorboard exporter, of the journal. */
+  /** Settings of the journal, as YAML. */
   readonly journal?: string;
+  /** Folder of the event files, beside the runs' own; relative to the project. */
+  readonly tensorboard?: string;
+  /** Done to the sinks before they are judged. */
+  readonly plant?: Planted | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
 export type SinkName = 'jsonl' | 'tensorboard' | 'otlp';
@@ -76,6 +84,9 @@ export class Arena {
 
   get runs(): string {
     return join(this.folder, 'runs');
+  }
+  get eventFiles(): string {
+    return join(this.folder, this.#options.tensorboard ?? 'runs');
   }
   /** Where collectors forward to. */
   get storeUrl(): string {
@@ -109,7 +120,7 @@ export class Arena {
       '  local:',
       'exporters:',
       '  jsonl: {directory: runs}',
-      '  tensorboard: {directory: runs, rewrite_interval: 300ms, max_tags_per_run: 20000}',
+      `  tensorboard: {directory: ${this.#options.tensorboard ?? 'runs'}, rewrite_interval: 300ms, max_tags_per_run: 20000}`,
       '  otlp_http:',
       `    endpoint: ${forwardTo}`,
       '    timeout: 2s',
@@ -147,9 +158,32 @@ export class Arena {
         ...(wrapper === undefined ? {} : { wrapper }),
       }),
     );
+    producer.wrapped = wrapper !== undefined;
     this.producers.push(producer);
     this.note(`producer ${number} started (pid ${producer.child.process.pid})`);
     return producer;
+  }
+
+  /** A producer that starts another one as a child process; they record side by side. */
+  startWithChild(
+    plan: Plan,
+    options: TaskOptions,
+    childPlan: Plan,
+    childOptions: Partial<Task>,
+  ): readonly [parent: Producer, child: Producer] {
+    const notes = mkdtempSync(join(tmpdir(), 'kymo-chaos-notes-'));
+    let parent: Producer | undefined;
+    const pidOf = (): number | undefined => {
+      const pid = /^child (\d+)$/m.exec(parent?.child.output() ?? '')?.[1];
+      return pid === undefined ? undefined : Number(pid);
+    };
+    const neverCame = (): boolean => parent?.child.hasEnded() === true;
+    const child = new Producer(this.producers.length, notes, [childPlan], childOptions, this, () =>
+      foreignChild(pidOf, neverCame),
+    );
+    this.producers.push(child);
+    parent = this.start(plan, { ...options, child: child.task });
+    return [parent, child];
   }
 
   /** The embedded collectors of the folder. */
@@ -171,6 +205,13 @@ export class Arena {
 
   async kymo(args: readonly string[]): Promise<Ending> {
     return startNode([KYMO, ...args], { cwd: this.folder, env: this.#env }).ended;
+  }
+
+  /** What `kymo status` says. */
+  async status(): Promise<CollectorStatus> {
+    const { code, stdout, stderr } = await this.kymo(['status', '--json']);
+    if (code !== 0) throw new ChaosError(`kymo status: ${stderr}`);
+    return JSON.parse(stdout) as CollectorStatus;
   }
 
   /** Lets a last process come and go, as the next training would, and waits until the collector has nothing more to do. */
@@ -200,6 +241,13 @@ export class Arena {
 
   /** All that was claimed is in every sink, once; throws what is not. */
   judgeAll(): void {
+    const { plant } = this.#options;
+    if (plant !== undefined)
+      plantIn(
+        this.runs,
+        this.producers.flatMap(({ plans }) => plans.map(({ run }) => run)),
+        plant,
+      );
     const verdicts = this.sinks.map(sink => this.judgeSink(sink));
     const problems: string[] = [];
     for (const verdict of verdicts) {
@@ -233,7 +281,7 @@ export class Arena {
       const runs = new Set(this.producers.flatMap(({ plans }) => plans.map(({ run }) => run)));
       for (const run of runs) {
         if (sink === 'jsonl') yield* readJsonl(this.runs, run, { superseded: true });
-        else yield* readTensorboard(this.runs, run);
+        else yield* readTensorboard(this.eventFiles, run);
       }
     }
   }
@@ -311,6 +359,8 @@ export class Producer {
   supersededFrom = Number.POSITIVE_INFINITY;
   /** The process may say that it dropped something; what is missing then is not a loss. */
   mayDrop = false;
+  /** It runs inside a program that forked it. */
+  wrapped = false;
   /** For faults that take from one sink what it had: the claim for a row that would be there otherwise. */
   instead: ((sink: SinkName, recordedAtMs: number) => Claim) | undefined;
   readonly #arena: Arena;
@@ -345,10 +395,23 @@ export class Producer {
     this.child = start(this.task);
   }
 
+  /** What it runs on is killed now, and it with that. */
+  diesNow(): void {
+    if (this.child.hasEnded()) return;
+    this.killedAt = Date.now();
+    this.#arena.tally.kills++;
+    this.#arena.tally.faults++;
+    this.#arena.note(`producer ${this.#number} dies`);
+  }
+
   kill(): void {
     if (this.child.hasEnded()) return;
     this.killedAt = Date.now();
-    this.child.process.kill('SIGKILL');
+    // A wrapper that forks would die alone.
+    const { pid } = this.child.process;
+    const inside = this.wrapped && pid !== undefined ? firstChildOf(pid) : undefined;
+    if (inside !== undefined) signal(inside, 'SIGKILL');
+    else this.child.process.kill('SIGKILL');
     this.#arena.tally.kills++;
     this.#arena.tally.faults++;
     this.#arena.note(`producer ${this.#number} killed`);
@@ -436,9 +499,17 @@ export class Producer {
   #acknowledged(plan: number): number {
     let rows = 0;
     for (const { report, rows: asked } of this.answers())
-      if (report.pending === report.spooled && Object.values(report.dropped).every(n => n === 0))
+      if (
+        report.pending === report.spooled &&
+        Object.entries(report.dropped).every(([reason, n]) => n === 0 || reason === 'bad_value')
+      )
         rows = Math.max(rows, asked[plan]!);
     return rows;
+  }
+
+  /** Values that it was told to record wrongly, among the first `rows` of a plan. */
+  badValues(rows: number): number {
+    return this.task.badEvery === undefined ? 0 : Math.floor(rows / this.task.badEvery);
   }
 
   /** How long before the kill a row was recorded. */
@@ -455,8 +526,10 @@ export class Producer {
     for (const { kind, rows, report } of this.answers()) {
       const { emitted, delivered, pending, spooled, dropped } = report;
       const lost = Object.values(dropped).reduce((sum, n) => sum + n, 0);
-      const points = rows.reduce((sum, n, i) => sum + n * this.plans[i]!.perRow, 0);
       const said = `producer ${this.#number}, ${kind}: ${JSON.stringify(report)}`;
+      const bad = rows.reduce((sum, n) => sum + this.badValues(n), 0);
+      const points = rows.reduce((sum, n, i) => sum + n * this.plans[i]!.perRow, bad);
+      if ((dropped.bad_value ?? 0) !== bad) problems.push(`${said}: ${bad} values were no numbers`);
       if (emitted !== delivered + pending + lost) problems.push(`${said}: the sum is not right`);
       if (spooled > pending || spooled < 0) problems.push(`${said}: more in the spool than is pending`);
       // Each run says its start, its finish once that was asked for, and that it lives every 10 s.

@@ -1,24 +1,31 @@
 // Runs the chaos scenarios, each at random moments that a seed replays, until the time is up; tells what was survived.
 import { parseArgs } from 'node:util';
 import type { Tally } from './arena.ts';
+import { PLANTS, type Planted } from './plant.ts';
 import { mix, Random } from './random.ts';
 import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios.ts';
 
-const HELP = `usage: npm run test:chaos [-- [PATTERN …] [--minutes N] [--seed S] [--keep] [--list]]
+const HELP = `usage: npm run test:chaos [-- [PATTERN …] [--short] [--minutes N] [--seed S] [--keep] [--list] [--plant KIND]]
 
   PATTERN      only scenarios whose name has this in it
-  --minutes N  go on with new random choices until N minutes have passed (default: each scenario once)
+  --short      only what finds most in a minute or two, for CI
+  --minutes N  go on with new random choices until N minutes have passed (default: each scenario once), the long ones too
   --seed S     replay a run: the same payloads, orders, faults and moments
   --keep       keep the folders of scenarios that failed
   --list       name the scenarios
+  --plant KIND do to a sink what must not be (${PLANTS.join(', ')}), before it is judged: the run must fail
 `;
 /** A scenario takes seconds; one that takes this long hangs. */
 const SCENARIO_DEADLINE_MS = 180_000;
+/** The long ones: a minute's absence, ten hours' worth of rows, overload. */
+const LONG_DEADLINE_MS = 600_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    short: { type: 'boolean' },
+    plant: { type: 'string' },
     minutes: { type: 'string' },
     seed: { type: 'string' },
     keep: { type: 'boolean' },
@@ -26,13 +33,17 @@ const { values, positionals } = parseArgs({
     help: { type: 'boolean' },
   },
 });
-const chosen = SCENARIOS.filter(
-  ({ name }) => positionals.length === 0 || positionals.some(pattern => name.includes(pattern)),
-);
+const chosen = SCENARIOS.filter(({ name, short, long }) => {
+  if (positionals.length > 0) return positionals.some(pattern => name.includes(pattern));
+  return values.short === true ? short : !long || values.minutes !== undefined || values.list === true;
+});
 if (values.help === true) {
   process.stdout.write(HELP);
 } else if (values.list === true) {
   for (const { name } of chosen) process.stdout.write(`${name}\n`);
+} else if (values.plant !== undefined && !(PLANTS as readonly string[]).includes(values.plant)) {
+  process.stderr.write(`--plant is one of ${PLANTS.join(', ')}\n`);
+  process.exitCode = 2;
 } else if (chosen.length === 0) {
   process.stderr.write(`no scenario has ${positionals.join(' or ')} in its name; --list names them\n`);
   process.exitCode = 2;
@@ -46,7 +57,8 @@ async function runAll(seed: number, forMs: number): Promise<boolean> {
   process.stdout.write(`seed ${seed}\n`);
   const startedMs = performance.now();
   const total: Tally = { kills: 0, points: 0, faults: 0, lostRows: 0, oldestLossMs: 0 };
-  let failures = 0;
+  /** Names of scenarios. */
+  const failed: string[] = [];
   let done = 0;
   const skipped = new Map<string, string>();
   for (let round = 0; round === 0 || performance.now() - startedMs < forMs; round++) {
@@ -61,7 +73,7 @@ async function runAll(seed: number, forMs: number): Promise<boolean> {
       const tally = await runOne(scenario, random, `${round}.${i}`);
       done++;
       if (tally === undefined) {
-        failures++;
+        failed.push(scenario.name);
         continue;
       }
       total.kills += tally.kills;
@@ -74,12 +86,13 @@ async function runAll(seed: number, forMs: number): Promise<boolean> {
   }
   for (const [name, reason] of skipped) process.stdout.write(`skipped: ${name}: ${reason}\n`);
   process.stdout.write(
-    `${done} scenarios in ${seconds(startedMs)}, ${failures} failed: ${total.kills} kills survived, ${total.faults} faults tried, ` +
+    `${done} scenarios in ${seconds(startedMs)}, ${failed.length} failed: ${total.kills} kills survived, ${total.faults} faults tried, ` +
       `${total.points} points checked; ${total.lostRows} rows lost by killed trainers, ` +
       `the oldest recorded ${total.oldestLossMs.toFixed(0)} ms before\n`,
   );
-  if (failures > 0) process.stdout.write(`replay: npm run test:chaos -- --seed ${seed}\n`);
-  return failures === 0;
+  if (failed.length > 0)
+    process.stdout.write(`replay: npm run test:chaos -- --seed ${seed} ${failed.map(quoted).join(' ')}\n`);
+  return failed.length === 0;
 }
 
 async function runOne(scenario: Scenario, random: Random, number: string): Promise<Tally | undefined> {
@@ -91,13 +104,17 @@ async function runOne(scenario: Scenario, random: Random, number: string): Promi
     const tally = await Promise.race([
       scenario.run(random, {
         keepFailures: values.keep === true,
+        plant: values.plant as Planted | undefined,
         failed: arena => {
           story = arena.story();
           folder = arena.folder;
         },
       }),
       new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error('it hangs')), SCENARIO_DEADLINE_MS);
+        timer = setTimeout(
+          () => reject(new Error('it hangs')),
+          scenario.long ? LONG_DEADLINE_MS : SCENARIO_DEADLINE_MS,
+        );
       }),
     ]);
     const lost =
@@ -117,6 +134,9 @@ async function runOne(scenario: Scenario, random: Random, number: string): Promi
   }
 }
 
+function quoted(name: string): string {
+  return `'${name.replaceAll("'", "'\\''")}'`;
+}
 function hashOf(name: string): number {
   return mix(...Buffer.from(name));
 }

@@ -15,7 +15,7 @@ export interface Ending {
 }
 
 export interface Child {
-  readonly process: ChildProcess;
+  readonly process: Pick<ChildProcess, 'pid' | 'kill'>;
   readonly ended: Promise<Ending>;
   readonly hasEnded: () => boolean;
   output(): string;
@@ -54,6 +54,52 @@ export function startNode(
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   return { process: child, ended, hasEnded: () => over, output: () => stdout + stderr };
+}
+
+/** A process that another one started and that is known by its pid only, once `pidOf` says it. */
+export function foreignChild(pidOf: () => number | undefined, neverCame: () => boolean): Child {
+  const hasEnded = (): boolean => {
+    const pid = pidOf();
+    return pid === undefined ? neverCame() : !processLives(pid);
+  };
+  return {
+    process: {
+      get pid() {
+        return pidOf();
+      },
+      kill: name => {
+        const pid = pidOf();
+        return pid !== undefined && signal(pid, (name ?? 'SIGTERM') as NodeJS.Signals);
+      },
+    },
+    ended: until('a child of a producer to end', () => hasEnded() || undefined, 120_000).then(() => ({
+      code: null,
+      signal: null,
+      stdout: '',
+      stderr: '',
+    })),
+    hasEnded,
+    output: () => '',
+  };
+}
+
+/** The first process that another one started, for wrappers that fork; undefined when it has none. */
+export function firstChildOf(pid: number): number | undefined {
+  try {
+    const first = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0];
+    return first === undefined || first === '' ? undefined : Number(first);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Neither gone nor a zombie that waits for its parent. */
+function processLives(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 /** This process's environment without what would configure Kymo, OpenTelemetry or Node. */

@@ -19,6 +19,10 @@ export interface Task {
   readonly ending: 'finish' | 'exit' | 'natural' | 'hang' | 'throw';
   /** Wait for a first `flush`, and so for the worker thread, before anything is recorded. */
   readonly warm: boolean;
+  /** A process of its own that the producer starts before it records; its pid is printed. */
+  readonly child?: Task;
+  /** So many rows are followed by a call with a value that is no number, which must be dropped and counted. */
+  readonly badEvery?: number;
   readonly resumeStep?: number;
   readonly rank?: number;
 }

@@ -1,4 +1,5 @@
 // A training process of the chaos tests: records its plan's rows through the public API, and notes in files of its own what it did.
+import { spawn } from 'node:child_process';
 import { openSync, writeSync } from 'node:fs';
 import * as kymo from '../../src/index.ts';
 import { rowOf, stepsOf } from './plan.ts';
@@ -22,6 +23,14 @@ const steps = task.plans.map(stepsOf);
 const done = task.plans.map(() => 0);
 const longest = Math.max(...task.plans.map(plan => plan.rows));
 
+if (task.child !== undefined) {
+  const env = { ...process.env, CHAOS_TASK: JSON.stringify(task.child) };
+  const child = spawn(process.execPath, process.argv.slice(1), {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  process.stdout.write(`child ${child.pid}\n`);
+}
 if (task.warm) await runs[0]!.flush();
 for (let row = 0, bursts = 0; row < longest; ) {
   for (const end = Math.min(row + task.burst, longest); row < end; row++) {
@@ -30,6 +39,8 @@ for (let row = 0, bursts = 0; row < longest; ) {
       if (step === undefined) continue;
       runs[i]!.log(rowOf(plan, step), { step });
       done[i] = row + 1;
+      if (task.badEvery !== undefined && row % task.badEvery === task.badEvery - 1)
+        runs[i]!.log({ [`${plan.prefix}/bad`]: undefined as unknown as number }, { step });
       record.writeUInt32LE(i, 0);
       record.writeUInt32LE(row, 4);
       record.writeDoubleLE(performance.timeOrigin + performance.now(), 8);

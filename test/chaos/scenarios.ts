@@ -2,9 +2,18 @@
 import type { Scenario } from './scenario.ts';
 import { AWAY } from './scenarios/away.ts';
 import { DISK } from './scenarios/disk.ts';
+import { JUDGE } from './scenarios/judge.ts';
 import { KILLS } from './scenarios/kills.ts';
 import { REQUESTS } from './scenarios/requests.ts';
 import { SHAPE } from './scenarios/shape.ts';
 import { TIME } from './scenarios/time.ts';
 
-export const SCENARIOS: readonly Scenario[] = [...KILLS, ...AWAY, ...REQUESTS, ...DISK, ...TIME, ...SHAPE];
+export const SCENARIOS: readonly Scenario[] = [
+  ...JUDGE,
+  ...KILLS,
+  ...AWAY,
+  ...REQUESTS,
+  ...DISK,
+  ...TIME,
+  ...SHAPE,
+];

@@ -8,23 +8,31 @@ import type { Arena } from './arena.ts';
 import { type Child, KYMO, startNode, until } from './processes.ts';
 
 export class Standalone {
-  readonly port: number;
+  #port: number;
   #child: Child | undefined;
   readonly #arena: Arena;
   readonly #config: string;
+  readonly #forwardTo: string;
 
   constructor(arena: Arena, port: number, forwardTo: string) {
     this.#arena = arena;
-    this.port = port;
+    this.#port = port;
+    this.#forwardTo = forwardTo;
     this.#config = join(arena.folder, 'standalone.yaml');
-    writeFileSync(this.#config, configuration(port, forwardTo));
+  }
+
+  get port(): number {
+    return this.#port;
   }
 
   get isUp(): boolean {
     return this.#child !== undefined && !this.#child.hasEnded();
   }
 
-  async start(): Promise<void> {
+  /** On the port of the last time, or on another one. */
+  async start(port = this.#port): Promise<void> {
+    this.#port = port;
+    writeFileSync(this.#config, configuration(port, this.#forwardTo));
     const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '20s'];
     const child = startNode(args, { cwd: this.#arena.folder, env: {} });
     this.#child = child;

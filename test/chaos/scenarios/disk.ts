@@ -13,7 +13,8 @@ import { SEGMENT_HEADER_BYTES } from '../../../src/collector/journal/segment.ts'
 import { readFrame } from '../../../src/otlp/frame.ts';
 import { paths } from '../../../src/semconv/local.ts';
 import type { Arena } from '../arena.ts';
-import { pause } from '../processes.ts';
+import { cannotFailWrites, IoErrors } from '../io-errors.ts';
+import { pause, until } from '../processes.ts';
 import type { Random } from '../random.ts';
 import { type Scenario, scenario } from '../scenario.ts';
 import { cannotMount, SmallDisk } from '../small-disk.ts';
@@ -26,6 +27,7 @@ function onSmallDisk(
   folderOf: (arena: Arena) => string,
   mebibytes: number,
   body: (arena: Arena, disk: SmallDisk) => Promise<void>,
+  short = false,
 ): Scenario {
   return scenario(
     name,
@@ -39,7 +41,7 @@ function onSmallDisk(
         arena.afterClose(() => disk.remove());
       }
     },
-    { unable: cannotMount },
+    { unable: cannotMount, short },
   );
 }
 
@@ -101,6 +103,7 @@ const fullJournal = onSmallDisk(
     await arena.settle();
     arena.judgeAll();
   },
+  true,
 );
 
 const fullSpool = onSmallDisk(
@@ -125,6 +128,88 @@ const fullSpool = onSmallDisk(
     await arena.settleStandalone(collector);
     arena.judgeAll();
   },
+);
+
+const fullEventFiles = scenario(
+  'the disk of one sink is full for a while, and the others go on',
+  async arena => {
+    const disk = new SmallDisk(arena.eventFiles, 4);
+    arena.afterClose(() => disk.remove());
+    const producer = arena.start(somePlan(arena, 'run'), { burst: 10, pauseMs: 8, env: SHORT_EXIT });
+    await producer.untilRecorded(arena.random.below(1_000));
+    disk.fill();
+    arena.tally.faults++;
+    await producer.untilRecorded(producer.plans[0]!.rows);
+    // Everything is in the other sinks while this one has no room.
+    const settled = arena.sinks.filter(sink => sink !== 'tensorboard');
+    await until(`${settled} to have everything`, () =>
+      settled.every(sink => arena.judgeSink(sink).faults.every(({ kind }) => kind !== 'lost')),
+    );
+    disk.free();
+    await arena.settle();
+    arena.judgeAll();
+  },
+  { unable: cannotMount, tensorboard: 'events' },
+);
+
+/** A disk that fails for a while below one of the project's folders. */
+function failingDisk(what: string, folderOf: (arena: Arena) => string, short = false): Scenario {
+  return scenario(
+    `writes ${what} fail with EIO for a while`,
+    async arena => {
+      const { random } = arena;
+      const errors = new IoErrors(arena.folder, folderOf(arena));
+      const env = { ...errors.env, ...SHORT_EXIT };
+      const producer = arena.start(somePlan(arena, 'run'), { burst: 10, pauseMs: 8, env });
+      for (let i = 0; i < 2; i++) {
+        await producer.untilRecorded(1 + random.below(900) + i * 900);
+        errors.on();
+        arena.tally.faults++;
+        await pause(random.between(300, 1_500));
+        if (random.chance(0.3)) arena.killCollectors();
+        errors.off();
+        await pause(random.between(0, 300));
+      }
+      await arena.settle();
+      if (!arena.story().some(text => text.includes('EIO')))
+        throw new Error('no write failed, so this proved nothing');
+      arena.judgeAll();
+    },
+    { unable: cannotFailWrites, short },
+  );
+}
+const failingSink = failingDisk('to the run files', arena => arena.runs);
+const failingJournal = failingDisk('to the journal', arena => paths(arena.folder).journal, true);
+
+const failingSpool = scenario(
+  'writes to the spool fail with EIO while the collector is away',
+  async arena => {
+    const collector = new Standalone(arena, await freePort(), arena.storeUrl);
+    arena.sendTo(`http://127.0.0.1:${collector.port}`);
+    const errors = new IoErrors(arena.folder, paths(arena.folder).spool);
+    errors.on();
+    arena.tally.faults++;
+    const task = { burst: 10, pauseMs: 8, env: { ...errors.env, KYMO_EXIT_TIMEOUT_MS: '30000' } };
+    const killed = arena.start(somePlan(arena, 'killed', 100_000), { ...task, ending: 'hang' });
+    const ends = arena.start(somePlan(arena, 'ends', 1_000), task);
+    await killed.untilRecorded(200);
+    await pause(500);
+    // A file that could not be begun is there for a moment.
+    await until('no spool file to be there', () => arena.leftInSpool().length === 0 || undefined);
+    errors.off();
+    // The spool tries again after a second.
+    await pause(1_500);
+    if (arena.leftInSpool().length === 0) throw new Error('nothing was spooled after the errors');
+    killed.kill();
+    errors.on();
+    await ends.untilRecorded(1_000);
+    await collector.start();
+    await ends.child.ended;
+    errors.off();
+    await arena.settleStandalone(collector);
+    arena.judgeAll();
+  },
+  { unable: cannotFailWrites },
 );
 
 const removedRun = scenario("a run's folder is removed while it is written", async arena => {
@@ -230,6 +315,10 @@ export const DISK: readonly Scenario[] = [
   readOnlySink,
   fullJournal,
   fullSpool,
+  fullEventFiles,
+  failingSink,
+  failingJournal,
+  failingSpool,
   removedRun,
   damagedCursor,
   tornJournal,

@@ -44,19 +44,43 @@ const trainerKilled = scenario('trainers are killed', async arena => {
   arena.judgeAll();
 });
 
-const fastTrainerKilled = scenario('a trainer is killed in a synchronous loop at full speed', async arena => {
+const fastTrainerKilled = scenario(
+  'a trainer is killed in a synchronous loop at full speed',
+  async arena => {
+    const { random } = arena;
+    const plan = { ...somePlan(arena, 'fast', 400_000), metrics: 4, perRow: 4, order: 'ascending' as const };
+    const producer = arena.start(plan, {
+      burst: 1_000_000,
+      pauseMs: 0,
+      synchronous: true,
+      ending: 'hang',
+      warm: random.chance(0.8),
+    });
+    await producer.untilRecorded(1);
+    await pause(random.between(50, 800));
+    producer.kill();
+    await arena.settle();
+    arena.judgeAll();
+  },
+  { short: true },
+);
+
+const childKilled = scenario('a child of the trainer is killed, or its parent', async arena => {
   const { random } = arena;
-  const plan = { ...somePlan(arena, 'fast', 400_000), metrics: 4, perRow: 4, order: 'ascending' as const };
-  const producer = arena.start(plan, {
-    burst: 1_000_000,
-    pauseMs: 0,
-    synchronous: true,
-    ending: 'hang',
-    warm: random.chance(0.8),
-  });
-  await producer.untilRecorded(1);
-  await pause(random.between(50, 800));
-  producer.kill();
+  for (let i = 0; i < 2; i++) {
+    const plan = somePlan(arena, `family${i}`, 1_000);
+    const [parent, child] = arena.startWithChild(
+      plan,
+      { burst: 10, pauseMs: 10, warm: true },
+      { ...somePlan(arena, `family${i}`, 1_000), prefix: `${plan.prefix}child` },
+      { burst: 10, pauseMs: 10, warm: true },
+    );
+    await child.untilRecorded(1);
+    await parent.untilRecorded(1);
+    await pause(random.between(0, 600));
+    (i === 0 ? child : parent).kill();
+    await Promise.all([parent.child.ended, child.child.ended]);
+  }
   await arena.settle();
   arena.judgeAll();
 });
@@ -74,29 +98,33 @@ const collectorKilled = scenario('the collector is killed', async arena => {
   arena.judgeAll();
 });
 
-const bothKilled = scenario('trainer and collector are killed together', async arena => {
-  const { random } = arena;
-  for (let i = 0; i < 2; i++) {
-    const producer = arena.start(somePlan(arena, `both${i}`, 100_000), {
-      ...somePace(arena),
-      ending: 'hang',
-    });
-    await producer.untilRecorded(1);
-    await pause(random.between(100, 1_200));
-    if (random.chance(0.5)) {
-      producer.kill();
-      await pause(random.below(40));
-      arena.killCollectors();
-    } else {
-      arena.killCollectors();
-      await pause(random.below(40));
-      producer.kill();
+const bothKilled = scenario(
+  'trainer and collector are killed together',
+  async arena => {
+    const { random } = arena;
+    for (let i = 0; i < 2; i++) {
+      const producer = arena.start(somePlan(arena, `both${i}`, 100_000), {
+        ...somePace(arena),
+        ending: 'hang',
+      });
+      await producer.untilRecorded(1);
+      await pause(random.between(100, 1_200));
+      if (random.chance(0.5)) {
+        producer.kill();
+        await pause(random.below(40));
+        arena.killCollectors();
+      } else {
+        arena.killCollectors();
+        await pause(random.below(40));
+        producer.kill();
+      }
+      await producer.child.ended;
     }
-    await producer.child.ended;
-  }
-  await arena.settle();
-  arena.judgeAll();
-});
+    await arena.settle();
+    arena.judgeAll();
+  },
+  { short: true },
+);
 
 const killedInRecovery = scenario(
   'the collector is killed again and again while it recovers',
@@ -118,6 +146,7 @@ const killedInRecovery = scenario(
     await arena.settle();
     arena.judgeAll();
   },
+  { short: true },
 );
 
 export const KILLS: readonly Scenario[] = [
@@ -125,5 +154,6 @@ export const KILLS: readonly Scenario[] = [
   fastTrainerKilled,
   collectorKilled,
   bothKilled,
+  childKilled,
   killedInRecovery,
 ];

@@ -1,4 +1,5 @@
 // A bad network and a busy server: every fault of the proxy, mixed at random, between trainer and collector.
+import type { Arena } from '../arena.ts';
 import { pause } from '../processes.ts';
 import { FaultyProxy, PROXY_FAULTS, type ProxyFault } from '../proxy.ts';
 import { type Scenario, scenario } from '../scenario.ts';
@@ -8,8 +9,13 @@ import { somePlan } from './kills.ts';
 const REQUEST_TIMEOUT_MS = 400;
 const ENV = { OTEL_EXPORTER_OTLP_TIMEOUT: String(REQUEST_TIMEOUT_MS), KYMO_EXIT_TIMEOUT_MS: '30000' };
 
-function between(name: string, faults: readonly ProxyFault[], probability: number, more?: 'kills'): Scenario {
-  return scenario(name, async arena => {
+function between(
+  name: string,
+  faults: readonly ProxyFault[],
+  probability: number,
+  options: { readonly kills?: boolean; readonly short?: boolean } = {},
+): Scenario {
+  const run = async (arena: Arena): Promise<void> => {
     const { random } = arena;
     const collector = new Standalone(arena, await freePort(), arena.storeUrl);
     await collector.start();
@@ -27,7 +33,7 @@ function between(name: string, faults: readonly ProxyFault[], probability: numbe
       await killed.untilRecorded(100);
       await pause(random.between(300, 1_500));
       killed.kill();
-      if (more === 'kills') {
+      if (options.kills === true) {
         for (let i = 0; i < 2; i++) {
           await collector.kill();
           await pause(random.between(0, 300));
@@ -44,11 +50,12 @@ function between(name: string, faults: readonly ProxyFault[], probability: numbe
     } finally {
       await proxy.stop();
     }
-  });
+  };
+  return scenario(name, run, { short: options.short ?? false });
 }
 
 export const REQUESTS: readonly Scenario[] = [
-  between('every other request fails somehow', PROXY_FAULTS, 0.5),
+  between('every other request fails somehow', PROXY_FAULTS, 0.5, { short: true }),
   between('the answer gets lost after journaling', ['cut after journaling', 'answer too late'], 0.6),
-  between('requests fail while the collector is killed', PROXY_FAULTS, 0.3, 'kills'),
+  between('requests fail while the collector is killed', PROXY_FAULTS, 0.3, { kills: true }),
 ];

@@ -1,8 +1,11 @@
 // Many processes, many runs, many names; runs that go back; and the numbers that everything adds up to.
-import { ChaosError, type Producer } from '../arena.ts';
+import { type Arena, ChaosError, type Producer, type TaskOptions } from '../arena.ts';
+import { cannotMakeHosts, Host } from '../hosts.ts';
+import type { SeenPoint } from '../judge.ts';
 import { newPlan } from '../plan.ts';
-import { pause } from '../processes.ts';
+import { pause, until } from '../processes.ts';
 import { type Scenario, scenario } from '../scenario.ts';
+import { readJsonl } from '../sinks.ts';
 import { somePlan } from './kills.ts';
 
 const PROCESSES = 20;
@@ -48,32 +51,107 @@ const manyNames = scenario('one run has 10,000 metric names', async arena => {
   arena.judgeAll();
 });
 
-const goesBack = scenario('a run is killed, goes back and writes again', async arena => {
-  const { random } = arena;
-  const seed = random.below(2 ** 32);
-  const plan = newPlan({ seed, run: 'resumed', prefix: 'p0', rows: 100_000, metrics: 4 });
-  let last = arena.start(plan, { burst: 10, pauseMs: 8, warm: true, ending: 'hang' });
-  for (let attempt = 2; attempt <= 3; attempt++) {
-    await last.untilRecorded(150 + random.below(300));
-    last.kill();
-    await last.child.ended;
-    const reached = plan.firstStep + (last.recorded()[0]?.length ?? 0);
-    const step = Math.max(0, (last.plans[0]?.firstStep ?? 0) + random.below(Math.max(1, reached)) - 50);
-    for (const earlier of arena.producers) earlier.supersededFrom = Math.min(earlier.supersededFrom, step);
-    const isLast = attempt === 3;
-    const next = { ...plan, attempt, firstStep: step, rows: isLast ? 300 : 100_000 };
-    last = arena.start(next, {
-      burst: 10,
-      pauseMs: 8,
-      warm: true,
-      resumeStep: step,
-      ending: isLast ? 'finish' : 'hang',
-    });
-    arena.note(`attempt ${attempt} from step ${step}`);
+const goesBack = scenario(
+  'a run is killed, goes back and writes again',
+  async arena => {
+    const { random } = arena;
+    const seed = random.below(2 ** 32);
+    const plan = newPlan({ seed, run: 'resumed', prefix: 'p0', rows: 100_000, metrics: 4 });
+    let last = arena.start(plan, { burst: 10, pauseMs: 8, warm: true, ending: 'hang' });
+    for (let attempt = 2; attempt <= 3; attempt++) {
+      await last.untilRecorded(150 + random.below(300));
+      last.kill();
+      await last.child.ended;
+      const reached = plan.firstStep + (last.recorded()[0]?.length ?? 0);
+      const step = Math.max(0, (last.plans[0]?.firstStep ?? 0) + random.below(Math.max(1, reached)) - 50);
+      for (const earlier of arena.producers) earlier.supersededFrom = Math.min(earlier.supersededFrom, step);
+      const isLast = attempt === 3;
+      const next = { ...plan, attempt, firstStep: step, rows: isLast ? 300 : 100_000 };
+      last = arena.start(next, {
+        burst: 10,
+        pauseMs: 8,
+        warm: true,
+        resumeStep: step,
+        ending: isLast ? 'finish' : 'hang',
+      });
+      arena.note(`attempt ${attempt} from step ${step}`);
+    }
+    await arena.settle();
+    arena.judgeAll();
+    oneCleanCurve(arena, 'resumed');
+  },
+  { short: true },
+);
+
+/** Without what it says to be superseded, a run has one value per metric and step, and that of the latest attempt. */
+function oneCleanCurve(arena: Arena, run: string): void {
+  const latest = new Map<string, SeenPoint>();
+  let all = 0;
+  for (const point of readJsonl(arena.runs, run, { superseded: true })) {
+    all++;
+    const key = `${point.name} at step ${point.step}`;
+    if ((latest.get(key)?.attempt ?? 0) < point.attempt) latest.set(key, point);
   }
-  await arena.settle();
-  arena.judgeAll();
-});
+  const clean = new Map<string, SeenPoint>();
+  for (const point of readJsonl(arena.runs, run, { superseded: false })) {
+    const key = `${point.name} at step ${point.step}`;
+    if (clean.has(key)) throw new ChaosError(`${key} is there twice, and neither is said to be superseded`);
+    if (!Object.is(latest.get(key)?.value, point.value))
+      throw new ChaosError(`${key} is of an older attempt`);
+    clean.set(key, point);
+  }
+  if (clean.size === all) throw new ChaosError('nothing was superseded, so this proved nothing');
+  const told = arena.runJson(run).superseded;
+  if (!Array.isArray(told) || told.length !== 2)
+    throw new ChaosError(`run.json says of two resumes: ${JSON.stringify(told)}`);
+}
+
+const tenHours = scenario(
+  "a run of ten hours' worth of steps, recorded at full speed",
+  async arena => {
+    const rows = 10 * 3600 * 10;
+    const seed = arena.random.below(2 ** 32);
+    const plan = newPlan({ seed, run: 'long', prefix: 'p0', rows, metrics: 5 });
+    arena.start(plan, { burst: 1_000, pauseMs: 5, env: { KYMO_EXIT_TIMEOUT_MS: '60000' } });
+    await arena.producers[0]!.untilRecorded(rows / 2);
+    arena.killCollectors();
+    await arena.settle();
+    arena.judgeAll();
+  },
+  { long: true },
+);
+
+const twoHosts = scenario(
+  'two computers write one run into one folder, and one of them loses power',
+  async arena => {
+    const { random } = arena;
+    const hosts = ['ada', 'grace'].map(name => new Host(name, arena.folder));
+    try {
+      await Promise.all(hosts.map(host => host.start()));
+      const task = { burst: 10, pauseMs: 10, warm: true, rank: 0 };
+      const start = (host: Host, rows: number, more: TaskOptions = {}) =>
+        arena.start(somePlan(arena, 'shared', rows), { ...task, wrapper: host.wrapper, ...more });
+      const producers = hosts.flatMap(host => [start(host, 1_200), start(host, 600)]);
+      await Promise.all(producers.map(producer => producer.untilRecorded(100)));
+      // One that came second ends by itself.
+      await until('one collector for each computer', () => arena.collectors().length === 2 || undefined);
+      if (random.chance(0.5)) arena.killCollectors();
+      await pause(random.between(0, 1_000));
+      const [ada, grace] = hosts as [Host, Host];
+      for (const producer of producers.slice(0, 2)) producer.diesNow();
+      ada.kill();
+      await Promise.all(producers.map(({ child }) => child.ended));
+      // Back up: a computer of the same name and machine id, whose next process takes over what is left there.
+      await ada.start();
+      for (const host of [ada, grace]) await start(host, 10).child.ended;
+      await arena.quiet();
+      arena.judgeAll();
+    } finally {
+      for (const host of hosts) host.kill();
+    }
+  },
+  { unable: cannotMakeHosts, sinks: ['jsonl', 'tensorboard'] },
+);
 
 const sums = scenario('what was emitted, delivered, dropped and written adds up', async arena => {
   const producers: Producer[] = [];
@@ -129,4 +207,4 @@ function sumOf(counts: Readonly<Record<string, number>> | undefined): number | u
   return counts === undefined ? undefined : Object.values(counts).reduce((sum, n) => sum + n, 0);
 }
 
-export const SHAPE: readonly Scenario[] = [sums, oneRun, manyRuns, manyNames, goesBack];
+export const SHAPE: readonly Scenario[] = [sums, oneRun, manyRuns, manyNames, goesBack, twoHosts, tenHours];
