@@ -2,6 +2,7 @@
 import { type Loaded, loadConfig, loadTree } from '../collector/config/load.ts';
 import { didYouMean, formatProblem } from '../collector/config/problem.ts';
 import { parseDurationMs } from '../collector/config/values.ts';
+import { COLLECTOR_ENVIRONMENT, COLLECTOR_NODE_FLAGS } from '../semconv/collector-process.ts';
 import { type Command, EXIT_FAILED, EXIT_OK, printError, readArguments, UsageError } from './command.ts';
 
 const SUBCOMMANDS = ['validate', 'components', 'print-config', 'healthcheck'] as const;
@@ -60,6 +61,7 @@ async function runCollector(args: readonly string[]): Promise<number> {
     const { runEmbedded } = await import('../collector/embedded.ts');
     return runEmbedded({ directory: values.directory, env: process.env });
   }
+  startAsCollector();
   const drainTimeoutMs = parseDurationMs(values['drain-timeout']);
   if (drainTimeoutMs === undefined) {
     throw new UsageError('--drain-timeout is not a duration: write 10s or 500ms');
@@ -77,6 +79,17 @@ async function runCollector(args: readonly string[]): Promise<number> {
   report(loaded);
   if (loaded.config === undefined) return EXIT_FAILED;
   return runStandalone({ config: loaded.config, load, drainTimeoutMs });
+}
+
+/**
+ * Starts this process again, in its place and under its pid, with the settings of a collector's memory; nothing where the
+ * system cannot do that, or where it was started with them.
+ */
+function startAsCollector(): void {
+  const isSet = Object.keys(COLLECTOR_ENVIRONMENT).every(name => process.env[name] !== undefined);
+  if (isSet || process.platform !== 'linux' || process.execve === undefined) return;
+  const args = [process.execPath, ...COLLECTOR_NODE_FLAGS, ...process.execArgv, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, { ...process.env, ...COLLECTOR_ENVIRONMENT });
 }
 
 async function validate(args: readonly string[]): Promise<number> {

@@ -50,6 +50,10 @@ export function describeStatus(status: CollectorStatus): string[] {
     `folder    ${status.directory}`,
     `journal   ${journal.directory}  positions ${journal.start} to ${journal.end}  ${bytes(journal.sizeBytes)} of ${bytes(journal.maxSizeBytes)}  fsync ${journal.fsync}`,
   ];
+  const { memory } = status;
+  lines.push(
+    `memory    ${bytes(memory.rssBytes)} of ${bytes(memory.hardBytes)}${memory.refusing ? ', pushing back' : ''}${memory.refused > 0 ? `, pushed back ${memory.refused} times` : ''}`,
+  );
   const refused = counts(journal.refused);
   if (refused !== '') lines.push(`          refused: ${refused}`);
   if (journal.duplicates > 0) lines.push(`          retries recognised: ${journal.duplicates}`);

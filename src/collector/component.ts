@@ -253,6 +253,8 @@ export interface Ingest {
   /** Reserve memory for a body before it is read; false means: answer 503 now. Give back with `release`. */
   reserve(bytes: number): boolean;
   release(bytes: number): void;
+  /** A request that needs more than this will never be let in; no bound of its own where it is left out. */
+  readonly maxRequestBytes?: number;
 }
 
 /** Where a component listens, and the setting that says so. */

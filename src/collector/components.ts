@@ -14,13 +14,21 @@ import { aggregateProcessor } from './processors/aggregate/index.ts';
 import { attributesProcessor } from './processors/attributes/index.ts';
 import { batchProcessor } from './processors/batch/index.ts';
 import { filterProcessor } from './processors/filter/index.ts';
+import { memoryLimiterProcessor } from './processors/memory_limiter/index.ts';
 import { resourceProcessor } from './processors/resource/index.ts';
 import { localReceiver } from './receivers/local/index.ts';
 import { otlpReceiver } from './receivers/otlp/index.ts';
 
 export const COMPONENTS: Components = {
   receivers: [otlpReceiver, localReceiver],
-  processors: [batchProcessor, resourceProcessor, attributesProcessor, filterProcessor, aggregateProcessor],
+  processors: [
+    memoryLimiterProcessor,
+    batchProcessor,
+    resourceProcessor,
+    attributesProcessor,
+    filterProcessor,
+    aggregateProcessor,
+  ],
   exporters: [
     jsonlExporter,
     tensorboardExporter,

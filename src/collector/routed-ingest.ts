@@ -29,5 +29,8 @@ export function routedIngest(options: {
     },
     reserve: bytes => journal()?.reserve(bytes) ?? false,
     release: bytes => journal()?.release(bytes),
+    get maxRequestBytes() {
+      return journal()?.maxRequestBytes ?? Number.POSITIVE_INFINITY;
+    },
   };
 }

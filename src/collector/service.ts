@@ -10,11 +10,13 @@ import type { CollectorConfig } from './config/config.ts';
 import { type CrashWatch, createCrashWatch, LOOK_INTERVAL_MS } from './crash-watch.ts';
 import { makeRunner, makeRunners, type RunningExporter } from './exporter-runners.ts';
 import { Feed } from './feed/feed.ts';
+import { DEFAULT_FEED_BYTES } from './feed/limits.ts';
 import { retentionFor } from './feed/retention.ts';
 import type { ExporterRunner, StopReport } from './feed/runner.ts';
 import { JournalIngest } from './journal/ingest.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
 import { isHeldJournal } from './journal/lock.ts';
+import { DEFAULT_TAIL_BYTES } from './journal/limits.ts';
 import { localEndpoint } from './local-endpoint.ts';
 import {
   type Departure,
@@ -23,6 +25,9 @@ import {
   type Progress,
   startLocalServer,
 } from './local-server.ts';
+import { MemoryLimiter } from './memory/limiter.ts';
+import { defaultMemoryLimits, processMemory, totalMemoryBytes } from './memory/process-memory.ts';
+import { memoryLimitsOf } from './processors/memory_limiter/index.ts';
 import { routedIngest } from './routed-ingest.ts';
 import { drainSpool } from './spool-drain.ts';
 import {
@@ -124,6 +129,7 @@ class CollectorService implements Collector {
   readonly #token = newToken();
   readonly #startedAt = new Date();
   readonly #crashWatch: CrashWatch;
+  readonly #limiter: MemoryLimiter;
   readonly #departures = new Set<Promise<void>>();
   #state: Health['state'] = 'starting';
   #attachments = 0;
@@ -148,6 +154,11 @@ class CollectorService implements Collector {
     this.#journalDirectory = resolve(baseDirectory, options.journalDirectory ?? config.journal.directory);
     mkdirSync(this.#journalDirectory, { recursive: true, mode: 0o750 });
     this.#key = collectorKey(this.#journalDirectory);
+    this.#limiter = new MemoryLimiter(
+      memoryLimitsOf(config, totalMemoryBytes()) ?? defaultMemoryLimits(),
+      processMemory(),
+      this.#logger.with({ component: 'memory_limiter' }),
+    );
     this.ingest = routedIngest({
       journal: () => this.#journalIngest,
       signals: new Set(config.pipelines.map(pipeline => pipeline.signal)),
@@ -182,6 +193,7 @@ class CollectorService implements Collector {
       this.#keepToken(tokenFile);
     }, LOOK_INTERVAL_MS);
     this.#look.unref();
+    this.#limiter.start();
     this.#state = 'ok';
     // The token is what clients wait for: from here on they are let in.
     publishToken(tokenFile, this.#token);
@@ -216,6 +228,7 @@ class CollectorService implements Collector {
       config: this.#options.config,
       registry: this.registry,
       journal: this.journal,
+      memory: this.#limiter.stats(),
       receivers: [
         ...others.map(({ id, receiver }) => ({ id, addresses: () => receiver.addresses() })),
         local,
@@ -260,6 +273,7 @@ class CollectorService implements Collector {
   async abandon(): Promise<void> {
     this.#state = 'stopping';
     clearInterval(this.#look);
+    this.#limiter.stop();
     await Promise.allSettled([
       this.#server?.close(0),
       this.#metricsServer?.stop(),
@@ -276,6 +290,7 @@ class CollectorService implements Collector {
     const receiverMs = Math.min(RECEIVER_STOP_MS, drainTimeoutMs);
     this.#state = 'stopping';
     clearInterval(this.#look);
+    this.#limiter.stop();
     // The local endpoint goes first: a collector that is started meanwhile binds it and waits for the journal.
     await Promise.all([
       this.#server?.close(receiverMs),
@@ -336,10 +351,13 @@ class CollectorService implements Collector {
           maxSizeBytes: journal.max_size_mib * MIB,
           segmentBytes: journal.segment_mib * MIB,
           keep: journal.keep,
+          tailBytes: Math.min(DEFAULT_TAIL_BYTES, this.#limiter.shares.tailBytes),
           ...(journal.retention === undefined ? {} : { keepForMs: journal.retention }),
           logger: this.#logger.with({ component: 'journal' }),
         });
-        this.#journalIngest = new JournalIngest(this.#journal);
+        const opened = this.#journal;
+        this.#limiter.onPressure(() => opened.forgetTail());
+        this.#journalIngest = new JournalIngest(opened, { limiter: this.#limiter });
         return;
       } catch (error) {
         if (!isHeldJournal(error) || Date.now() >= giveUpAt) throw error;
@@ -375,7 +393,9 @@ class CollectorService implements Collector {
 
   async #startExporters(): Promise<void> {
     const { config, baseDirectory } = this.#options;
-    const feed = new Feed(this.journal);
+    const maxBytes = Math.min(DEFAULT_FEED_BYTES, this.#limiter.shares.feedBytes);
+    const feed = new Feed(this.journal, { maxBytes });
+    this.#limiter.onPressure(() => feed.forgetAll());
     const common = {
       journal: this.journal,
       feed,
@@ -389,6 +409,7 @@ class CollectorService implements Collector {
     this.#runners = [...this.#exporters.map(({ runner }) => runner), this.#watchRunner];
     this.journal.retain(retentionFor(() => this.#runners));
     observeCollector(this.registry, this.journal, this.#exporters);
+    this.#observeMemory();
     for (const runner of this.#runners) await runner.start();
   }
 
@@ -409,6 +430,17 @@ class CollectorService implements Collector {
       this.#receivers.push({ id, receiver });
       await receiver.start();
     }
+  }
+
+  #observeMemory(): void {
+    this.registry.observe(report => {
+      const { hardBytes, softBytes, refusing, refused, collections } = this.#limiter.stats();
+      report('gauge', 'kymo_memory_limit_bytes', { limit: 'hard' }, hardBytes);
+      report('gauge', 'kymo_memory_limit_bytes', { limit: 'soft' }, softBytes);
+      report('gauge', 'kymo_memory_refusing', {}, refusing ? 1 : 0);
+      report('counter', 'kymo_memory_refused_requests', {}, refused);
+      report('counter', 'kymo_memory_collections', {}, collections);
+    });
   }
 
   #clientLeft(client: LocalClient, how: Departure): void {

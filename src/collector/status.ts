@@ -8,6 +8,7 @@ import type { ItemCounts } from './feed/count-left.ts';
 import type { RunnerStats } from './feed/runner.ts';
 import type { Journal, JournalStats } from './journal/journal.ts';
 import type { LocalClient } from './local-server.ts';
+import type { LimiterStats } from './memory/limiter.ts';
 import type { Vanished } from './runs/lifecycle-watcher.ts';
 import type { Labels, Registry } from './telemetry/metrics.ts';
 
@@ -36,6 +37,7 @@ export interface CollectorStatus {
   readonly health: Health;
   readonly receivers: readonly ReceiverStatus[];
   readonly journal: JournalStats & { readonly fsync: string };
+  readonly memory: LimiterStats;
   readonly exporters: readonly ExporterStatus[];
   readonly clients: readonly LocalClient[];
   /** Processes that have announced a run and not finished it. */
@@ -58,6 +60,7 @@ export interface StatusSources {
   readonly config: CollectorConfig;
   readonly registry: Registry;
   readonly journal: Journal;
+  readonly memory: LimiterStats;
   readonly receivers: readonly { readonly id: string; addresses(): readonly string[] }[];
   readonly exporters: readonly RunningExporter[];
   readonly health: Health;
@@ -81,6 +84,7 @@ export function collectorStatus(sources: StatusSources): CollectorStatus {
       failed: itemsOf(registry, 'otelcol_receiver_failed', { receiver: receiver.id }),
     })),
     journal: { ...journal.stats(), fsync: config.journal.fsync },
+    memory: sources.memory,
     exporters: sources.exporters.map(({ id, type, local, runner }) => ({
       ...runner.stats(),
       type,

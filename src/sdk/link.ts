@@ -4,6 +4,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } fro
 import * as http from 'node:http';
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { COLLECTOR_ENVIRONMENT, COLLECTOR_NODE_FLAGS } from '../semconv/collector-process.ts';
 import {
   collectorKey,
   EXIT_BAD_CONFIG,
@@ -242,6 +243,7 @@ export class Link {
     const child = spawn(
       process.execPath,
       [
+        ...COLLECTOR_NODE_FLAGS,
         fileURLToPath(new URL(script, import.meta.url)),
         'collector',
         '--embedded',
@@ -292,6 +294,7 @@ function collectorEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   for (const [name, value] of Object.entries(env))
     if (name !== 'NODE_OPTIONS' && !name.startsWith('OTEL_') && name !== 'KYMO_RUN_ID') own[name] = value;
   own.KYMO_INTERNAL = '1';
+  for (const [name, value] of Object.entries(COLLECTOR_ENVIRONMENT)) own[name] ??= value;
   // Whoever waits for its end shall not wait for clients that cannot come.
   if (diesWithUs(env)) own.KYMO_COLLECTOR_LINGER_MS ??= '0';
   return own;

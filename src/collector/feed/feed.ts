@@ -67,6 +67,11 @@ export class Feed {
     return filling;
   }
 
+  /** Lets go of everything: who is behind reads and decodes it again. */
+  forgetAll(): void {
+    for (const [position, batch] of this.#held) this.#drop(position, batch);
+  }
+
   /** Lets go of what every reader has passed. */
   forgetPassed(): void {
     let lowest = Infinity;

@@ -284,6 +284,11 @@ export class Journal implements JournalSource {
     return position >= this.#end ? 0 : this.#tail.countFrom(position);
   }
 
+  /** Lets go of the newest records in memory: who still reads them reads the disk. */
+  forgetTail(): void {
+    this.#tail.clear();
+  }
+
   /** Calls back, without details, each time the end has moved. Returns the way to stop it. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);

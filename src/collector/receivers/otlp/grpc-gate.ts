@@ -7,7 +7,7 @@ import type { ReceiverCounters } from './counters.ts';
 import { Reservation } from './reservation.ts';
 
 export interface GateOptions {
-  readonly ingest: Pick<Ingest, 'reserve' | 'release'>;
+  readonly ingest: Pick<Ingest, 'reserve' | 'release' | 'maxRequestBytes'>;
   readonly counters: ReceiverCounters;
   /** Asked before anything of a call is read. */
   readonly authenticator?: ServerAuthenticator | undefined;
@@ -71,6 +71,11 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
       counters.rejected('auth');
       intercepted.sendStatus({ code: grpc.status.UNAUTHENTICATED, details: NOT_LET_IN });
     };
+    const tooLarge = (length: number): void => {
+      counters.rejected('too_large');
+      const details = `a request of ${length} bytes is more than the collector's memory limit allows`;
+      intercepted.sendStatus({ code: grpc.status.RESOURCE_EXHAUSTED, details });
+    };
     const tooSlow = (): void => {
       counters.rejected('slow');
       const details = 'the request came in too slowly';
@@ -126,7 +131,9 @@ export function createGate(grpc: typeof Grpc, options: GateOptions): Grpc.Server
             else judge(auth);
           },
           onReceiveMessage(message, proceed) {
-            if (reservation.growTo((message as Buffer).length)) proceed(message);
+            const { length } = message as Buffer;
+            if (length > (ingest.maxRequestBytes ?? Number.POSITIVE_INFINITY)) tooLarge(length);
+            else if (reservation.growTo(length)) proceed(message);
             else pushBack('the collector has no memory for this request now');
           },
           onReceiveHalfClose(proceed) {

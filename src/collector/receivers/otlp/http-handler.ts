@@ -59,7 +59,7 @@ const LINGER_MS = 2_000;
  * it sends its body. Anything but a POST to one of `paths` gets 404 or 405.
  */
 export function createOtlpHttpHandler(options: OtlpHttpOptions): OtlpHttpHandler {
-  const { ingest, limits, logger, paths } = options;
+  const { ingest, logger, paths } = options;
   const counters = receiverCounters(options.instruments, options.receiver, options.transport);
   const encodings = options.encodings ?? ENCODINGS;
   const signals = new Map(
@@ -128,6 +128,12 @@ export function createOtlpHttpHandler(options: OtlpHttpOptions): OtlpHttpHandler
     },
   ): Promise<Answer | undefined> {
     const { signal, type, encoding, batchKey, reservation } = wanted;
+    // Who could never be let in is told so, and not to come again.
+    const maxBodyBytes = Math.min(
+      options.limits.maxBodyBytes,
+      ingest.maxRequestBytes ?? Number.POSITIVE_INFINITY,
+    );
+    const limits = { ...options.limits, maxBodyBytes };
     const tooLarge = `the request is larger than ${limits.maxBodyBytes} bytes`;
     const read = await readBody(request, limits, reservation, () => {
       if (expectsContinue(request)) response.writeContinue();
