@@ -240,7 +240,7 @@ export class Arena {
   }
 
   /** All that was claimed is in every sink, once; throws what is not. */
-  judgeAll(): void {
+  judgeAll(others: readonly Expected[] = []): void {
     const { plant } = this.#options;
     if (plant !== undefined)
       plantIn(
@@ -248,7 +248,7 @@ export class Arena {
         this.producers.flatMap(({ plans }) => plans.map(({ run }) => run)),
         plant,
       );
-    const verdicts = this.sinks.map(sink => this.judgeSink(sink));
+    const verdicts = this.sinks.map(sink => this.judgeSink(sink, others));
     const problems: string[] = [];
     for (const verdict of verdicts) {
       this.tally.points += verdict.points;
@@ -269,16 +269,17 @@ export class Arena {
     throw new ChaosError(problems.join('\n'));
   }
 
-  judgeSink(sink: SinkName): Verdict {
-    const expected = this.producers.flatMap(producer => producer.expected(sink));
+  /** @param others what was sent by others than producers */
+  judgeSink(sink: SinkName, others: readonly Expected[] = []): Verdict {
+    const expected = [...this.producers.flatMap(producer => producer.expected(sink)), ...others];
     const precision = sink === 'tensorboard' ? 'float32' : 'double';
-    return judge(sink, precision, expected, this.#points(sink));
+    const runs = new Set(expected.map(({ plan }) => plan.run));
+    return judge(sink, precision, expected, this.#points(sink, runs));
   }
 
-  *#points(sink: SinkName): Iterable<SeenPoint> {
+  *#points(sink: SinkName, runs: ReadonlySet<string>): Iterable<SeenPoint> {
     if (sink === 'otlp') yield* readRequests(this.store.metrics);
     else {
-      const runs = new Set(this.producers.flatMap(({ plans }) => plans.map(({ run }) => run)));
       for (const run of runs) {
         if (sink === 'jsonl') yield* readJsonl(this.runs, run, { superseded: true });
         else yield* readTensorboard(this.eventFiles, run);

@@ -12,6 +12,8 @@ export class OtlpStore {
   readonly conflicts: string[] = [];
   /** Consulted for every request; answers with the status, without keeping it, where it returns one. */
   refuse: () => number | undefined = () => undefined;
+  /** So long it takes for an answer. */
+  delayMs = 0;
   readonly #byKey = new Map<string, Buffer>();
   readonly #server = createServer((request, response) => this.#take(request, response));
 
@@ -32,8 +34,11 @@ export class OtlpStore {
     request.on('end', () => {
       const status = this.refuse();
       if (status === undefined) this.#keep(request, Buffer.concat(chunks));
-      response.writeHead(status ?? 200, { 'content-type': 'application/x-protobuf' });
-      response.end();
+      const answer = (): void => {
+        response.writeHead(status ?? 200, { 'content-type': 'application/x-protobuf' }).end();
+      };
+      if (this.delayMs === 0) answer();
+      else setTimeout(answer, this.delayMs);
     });
   }
 

@@ -4,6 +4,7 @@ import { AWAY } from './scenarios/away.ts';
 import { DISK } from './scenarios/disk.ts';
 import { JUDGE } from './scenarios/judge.ts';
 import { KILLS } from './scenarios/kills.ts';
+import { LOAD } from './scenarios/load.ts';
 import { REQUESTS } from './scenarios/requests.ts';
 import { SHAPE } from './scenarios/shape.ts';
 import { TIME } from './scenarios/time.ts';
@@ -16,4 +17,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...DISK,
   ...TIME,
   ...SHAPE,
+  ...LOAD,
 ];

@@ -1,11 +1,17 @@
 // A collector of its own on a fixed port, which can be stopped, killed and started again as a service would be.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Arena } from './arena.ts';
 import { type Child, KYMO, startNode, until } from './processes.ts';
+
+export interface StandaloneOptions {
+  readonly memoryLimitMib?: number;
+  /** All that an arena judges, by default. */
+  readonly exporters?: readonly string[];
+}
 
 export class Standalone {
   #port: number;
@@ -13,11 +19,13 @@ export class Standalone {
   readonly #arena: Arena;
   readonly #config: string;
   readonly #forwardTo: string;
+  readonly #options: StandaloneOptions;
 
-  constructor(arena: Arena, port: number, forwardTo: string) {
+  constructor(arena: Arena, port: number, forwardTo: string, options: StandaloneOptions = {}) {
     this.#arena = arena;
     this.#port = port;
     this.#forwardTo = forwardTo;
+    this.#options = options;
     this.#config = join(arena.folder, 'standalone.yaml');
   }
 
@@ -32,8 +40,8 @@ export class Standalone {
   /** On the port of the last time, or on another one. */
   async start(port = this.#port): Promise<void> {
     this.#port = port;
-    writeFileSync(this.#config, configuration(port, this.#forwardTo));
-    const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '20s'];
+    writeFileSync(this.#config, configuration(port, this.#forwardTo, this.#options));
+    const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '60s'];
     const child = startNode(args, { cwd: this.#arena.folder, env: {} });
     this.#child = child;
     await until('the collector to be ready', () => {
@@ -62,16 +70,26 @@ export class Standalone {
     this.#child = undefined;
   }
 
+  /** The most resident memory that it has had. */
+  mostMemoryMib(): number {
+    const status = readFileSync(`/proc/${this.#child?.process.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child?.process.kill(name);
   }
 }
 
-function configuration(port: number, forwardTo: string): string {
+function configuration(port: number, forwardTo: string, options: StandaloneOptions): string {
+  const exporters = (options.exporters ?? ['jsonl', 'tensorboard', 'otlp_http']).join(', ');
+  const limit = options.memoryLimitMib;
+  const processors = limit === undefined ? '' : 'processors: [memory_limiter], ';
   return `receivers:
   otlp:
     protocols:
       http: {endpoint: "127.0.0.1:${port}"}
+${limit === undefined ? '' : `processors:\n  memory_limiter: {check_interval: 1s, limit_mib: ${limit}}`}
 exporters:
   jsonl: {directory: runs}
   tensorboard: {directory: runs, rewrite_interval: 300ms}
@@ -83,8 +101,8 @@ extensions:
 service:
   extensions: [journal]
   pipelines:
-    metrics: {receivers: [otlp], exporters: [jsonl, tensorboard, otlp_http]}
-    logs: {receivers: [otlp], exporters: [jsonl, tensorboard, otlp_http]}
+    metrics: {receivers: [otlp], ${processors}exporters: [${exporters}]}
+    logs: {receivers: [otlp], ${processors}exporters: [${exporters}]}
 `;
 }
 
