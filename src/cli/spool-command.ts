@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseDurationMs } from '../collector/config/values.ts';
-import { isSpoolName, ownerLives, readSpoolFile } from '../otlp/spool-file.ts';
+import { countSpoolFile, isSpoolName, ownerLives } from '../otlp/spool-file.ts';
 import { findProjectDirectory, paths } from '../semconv/local.ts';
 import { type Command, EXIT_FAILED, EXIT_OK, print, readArguments, table, UsageError } from './command.ts';
 import { drainSpoolFolder } from './spool-drain.ts';
@@ -74,12 +74,12 @@ async function drain(args: readonly string[]): Promise<number> {
 function describeFile(directory: string, name: string) {
   const path = join(directory, name);
   const stat = statSync(path);
-  const file = readSpoolFile(path);
+  const file = countSpoolFile(path);
   return {
     name,
     run: file?.header.run ?? '',
     endpoint: file?.header.endpoint ?? '(not a spool file)',
-    batches: file?.frames.length ?? 0,
+    batches: file?.batches ?? 0,
     damaged: file?.damaged ?? 0,
     bytes: stat.size,
     ageMs: Math.max(0, Date.now() - stat.mtimeMs),

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSpoolName, ownerLives, readSpoolFile } from '../otlp/spool-file.ts';
+import { countSpoolFile, isSpoolName, ownerLives } from '../otlp/spool-file.ts';
 import { Link } from '../sdk/link.ts';
 import { readSettings } from '../sdk/settings.ts';
 import { claimOrphans, releaseOrphan, sendOrphan } from '../sdk/spool-orphans.ts';
@@ -135,10 +135,10 @@ function spoolFiles(spool: string): { files: SpoolFile[]; living: number; foreig
   let foreign = 0;
   for (const name of existsSync(spool) ? readdirSync(spool).filter(isSpoolName).sort() : []) {
     const path = join(spool, name);
-    const file = readSpoolFile(path);
+    const file = countSpoolFile(path);
     if (file === undefined) foreign++;
     else if (ownerLives(name, file.header)) living++;
-    else files.push({ path, endpoint: file.header.endpoint, batches: file.frames.length });
+    else files.push({ path, endpoint: file.header.endpoint, batches: file.batches });
   }
   return { files, living, foreign };
 }

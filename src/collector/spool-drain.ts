@@ -1,5 +1,5 @@
 // Puts into the journal what processes that have gone left in the spool for this collector.
-import { closeSync, openSync, readdirSync, readSync, renameSync, unlinkSync } from 'node:fs';
+import { readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { checkRequest } from '../otlp/check.ts';
@@ -7,10 +7,10 @@ import { type Frame, MAX_FRAME_BODY_BYTES } from '../otlp/frame.ts';
 import {
   claimedName,
   claimOf,
-  decodeSpoolHeader,
   isSpoolName,
+  openSpoolFile,
   ownerLives,
-  readSpoolFile,
+  readSpoolHeader,
 } from '../otlp/spool-file.ts';
 import type { Ingest, Instruments, Logger } from './component.ts';
 
@@ -22,9 +22,6 @@ export interface SpoolDrainOptions {
   readonly logger: Logger;
   readonly instruments: Instruments;
 }
-
-/** A header line is shorter; the rest of a file is read only once it is claimed. */
-const HEADER_BYTES = 8192;
 
 /**
  * Claims each file whose process has gone, submits its batches with their own keys (what the journal has already is not
@@ -58,11 +55,11 @@ async function submitFile(
   path: string,
   { ingest, logger, instruments }: SpoolDrainOptions,
 ): Promise<{ readonly submitted: number; readonly done: boolean }> {
-  const file = readSpoolFile(path);
+  const file = openSpoolFile(path);
   if (file === undefined) return { submitted: 0, done: true };
   let submitted = 0;
-  let unreadable = file.damaged;
-  for (const frame of file.frames) {
+  let unreadable = 0;
+  for (const frame of file.frames()) {
     const bytes = bodyOf(frame);
     const checked = bytes === undefined ? undefined : checkRequest(frame.signal, bytes);
     if (bytes === undefined || checked?.ok !== true) {
@@ -80,6 +77,7 @@ async function submitFile(
     }
     submitted++;
   }
+  unreadable += file.damaged;
   if (unreadable > 0) {
     instruments.count('kymo_spool_unreadable_batches', unreadable);
     logger.error('batches in a spool file cannot be read and are lost', { file: path, batches: unreadable });
@@ -109,7 +107,7 @@ function bodyOf(frame: Frame): Uint8Array | undefined {
 function claim({ directory, endpoint }: SpoolDrainOptions, name: string): string | undefined {
   const from = join(directory, name);
   try {
-    const header = decodeSpoolHeader(beginningOf(from))?.header;
+    const header = readSpoolHeader(from);
     if (header === undefined || header.endpoint !== endpoint) return undefined;
     const owner = claimOf(name) ?? header.pid;
     if (owner !== process.pid && ownerLives(name, header)) return undefined;
@@ -118,16 +116,6 @@ function claim({ directory, endpoint }: SpoolDrainOptions, name: string): string
     return to;
   } catch {
     return undefined;
-  }
-}
-
-function beginningOf(path: string): Uint8Array {
-  const file = openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(HEADER_BYTES);
-    return bytes.subarray(0, readSync(file, bytes, 0, HEADER_BYTES, 0));
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -1,13 +1,15 @@
 // The file format of the spool: one header line that says for whom, then frames as in the journal. Written by the SDK,
 // drained by the SDK of a later process or by the collector it is addressed to.
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Frame, readFrame } from './frame.ts';
+import { FRAME_HEADER_BYTES, type Frame, nextFrame, readFrame } from './frame.ts';
 
 export const SPOOL_VERSION = 1;
 export const SPOOL_SUFFIX = '.spool';
 /** A header is one line of JSON; anything longer is no spool file. */
 const MAX_HEADER_BYTES = 8192;
+/** Read at a time; a larger frame is read whole. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
 
 export interface SpoolHeader {
   readonly kymo: 'spool';
@@ -64,29 +66,111 @@ export function decodeSpoolHeader(bytes: Uint8Array): { header: SpoolHeader; len
   }
 }
 
-/** Everything readable in a spool file; `damaged` counts the frames that were not, a torn last one not included. */
-export function readSpoolFile(
-  path: string,
-): { header: SpoolHeader; frames: Frame[]; damaged: number } | undefined {
-  const bytes = readFileSync(path);
-  const start = decodeSpoolHeader(bytes);
-  if (start === undefined) return undefined;
-  const frames: Frame[] = [];
-  let damaged = 0;
-  let at = start.length;
-  while (at < bytes.length) {
-    const result = readFrame(bytes, at, bytes.length);
-    if (result.kind === 'torn') break;
-    if (result.kind === 'corrupt') {
-      damaged++;
-      if (result.skipTo === undefined) break;
-      at = result.skipTo;
-      continue;
-    }
-    frames.push(result.frame);
-    at = result.next;
+/** The header of a file; undefined when it is no spool file. Throws what the file system throws. */
+export function readSpoolHeader(path: string): SpoolHeader | undefined {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(MAX_HEADER_BYTES);
+    return decodeSpoolHeader(bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0)))?.header;
+  } finally {
+    closeSync(file);
   }
-  return { header: start.header, frames, damaged };
+}
+
+/** Opens a spool file for reading; undefined when it is none. A spool may be larger than memory: it is read in windows. */
+export function openSpoolFile(path: string): SpoolFile | undefined {
+  const fd = openSync(path, 'r');
+  const beginning = Buffer.alloc(MAX_HEADER_BYTES);
+  const start = decodeSpoolHeader(beginning.subarray(0, readSync(fd, beginning, 0, MAX_HEADER_BYTES, 0)));
+  if (start !== undefined) return new SpoolFile(fd, start.header, start.length);
+  closeSync(fd);
+  return undefined;
+}
+
+export class SpoolFile {
+  readonly header: SpoolHeader;
+  /** Stretches between readable frames, a torn end not included; final once `frames` has been read to its end. */
+  damaged = 0;
+  readonly #fd: number;
+  readonly #start: number;
+
+  /** Use `openSpoolFile`. */
+  constructor(fd: number, header: SpoolHeader, start: number) {
+    this.#fd = fd;
+    this.header = header;
+    this.#start = start;
+  }
+
+  /** Every readable frame, in order. Bodies are views of a window: who keeps one keeps some MiB. Closes the file at its end. */
+  *frames(): Generator<Frame, void, void> {
+    try {
+      const { size } = fstatSync(this.#fd);
+      let offset = this.#start;
+      let bytes = this.#read(offset, WINDOW_BYTES);
+      let at = 0;
+      for (;;) {
+        const result = readFrame(bytes, at, bytes.length);
+        if (result.kind === 'frame') {
+          at = result.next;
+          yield result.frame;
+          continue;
+        }
+        const isLast = offset + bytes.length >= size;
+        if (result.kind === 'torn') {
+          if (isLast) return;
+          offset += at;
+          bytes = this.#read(offset, Math.max(WINDOW_BYTES, bytes.length - at + result.missing));
+          at = 0;
+          if (bytes.length < FRAME_HEADER_BYTES) return;
+          continue;
+        }
+        let found = result.skipTo;
+        let hunted = false;
+        while (found === undefined && offset + bytes.length < size) {
+          // Windows overlap, so that a header across their border is seen.
+          offset += bytes.length - FRAME_HEADER_BYTES + 1;
+          bytes = this.#read(offset, WINDOW_BYTES);
+          if (bytes.length < FRAME_HEADER_BYTES) break;
+          found = nextFrame(bytes, 0, bytes.length);
+          hunted = true;
+        }
+        this.damaged++;
+        if (found === undefined) return;
+        at = hunted || found > at ? found : at + 1;
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  #closed = false;
+  /** For who does not read to the end. */
+  close(): void {
+    if (!this.#closed) closeSync(this.#fd);
+    this.#closed = true;
+  }
+
+  #read(offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let filled = 0;
+    while (filled < length) {
+      const read = readSync(this.#fd, bytes, filled, length - filled, offset + filled);
+      if (read === 0) break;
+      filled += read;
+    }
+    return bytes.subarray(0, filled);
+  }
+}
+
+/** How many batches can be read in a spool file, and how many places are damaged; undefined when it is none. */
+export function countSpoolFile(
+  path: string,
+): { readonly header: SpoolHeader; readonly batches: number; readonly damaged: number } | undefined {
+  const file = openSpoolFile(path);
+  if (file === undefined) return undefined;
+  let batches = 0;
+  for (const _ of file.frames()) batches++;
+  return { header: file.header, batches, damaged: file.damaged };
 }
 
 /** Whether the process that has the file still lives: its claimant, else its writer. */

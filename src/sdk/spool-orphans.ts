@@ -1,13 +1,7 @@
 // Delivers what earlier processes left in the spool for this endpoint. The bundled collector does it itself for its own.
-import { closeSync, openSync, readdirSync, readSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  claimedName,
-  decodeSpoolHeader,
-  isSpoolName,
-  ownerLives,
-  readSpoolFile,
-} from '../otlp/spool-file.ts';
+import { claimedName, isSpoolName, openSpoolFile, ownerLives, readSpoolHeader } from '../otlp/spool-file.ts';
 import type { Settings } from './settings.ts';
 import type { Target, Transport } from './transport.ts';
 
@@ -43,11 +37,11 @@ export async function sendOrphan(
   target: () => Target | undefined,
   deadlineMs = Infinity,
 ): Promise<SentOrphan> {
-  const file = readSpoolFile(path);
+  const file = openSpoolFile(path);
   let sent = 0;
-  let lost = file?.damaged ?? 0;
-  let lastError = lost > 0 ? 'damaged in the file' : '';
-  for (const frame of file?.frames ?? []) {
+  let lost = 0;
+  let lastError = '';
+  for (const frame of file?.frames() ?? []) {
     for (;;) {
       const to = target();
       const outcome =
@@ -66,6 +60,9 @@ export async function sendOrphan(
       await new Promise(resolve => setTimeout(resolve, waitMs));
     }
   }
+  const damaged = file?.damaged ?? 0;
+  if (damaged > 0) lastError = 'damaged in the file';
+  lost += damaged;
   unlinkSync(path);
   return { sent, lost, done: true, lastError };
 }
@@ -81,9 +78,9 @@ export function claimOrphans(directory: string, endpoint: string, maxAgeMs: numb
   for (const name of listed(directory)) {
     const from = join(directory, name);
     try {
-      const start = decodeSpoolHeader(headOf(from));
-      if (start === undefined || start.header.endpoint !== endpoint) continue;
-      if (ownerLives(name, start.header) || Date.now() - statSync(from).mtimeMs > maxAgeMs) continue;
+      const header = readSpoolHeader(from);
+      if (header === undefined || header.endpoint !== endpoint) continue;
+      if (ownerLives(name, header) || Date.now() - statSync(from).mtimeMs > maxAgeMs) continue;
       const to = join(directory, claimedName(name, process.pid));
       renameSync(from, to);
       claimed.push(to);
@@ -92,17 +89,6 @@ export function claimOrphans(directory: string, endpoint: string, maxAgeMs: numb
     }
   }
   return claimed;
-}
-
-/** As much as a header may have; the files themselves may be large. */
-function headOf(path: string): Uint8Array {
-  const fd = openSync(path, 'r');
-  try {
-    const head = Buffer.alloc(8192);
-    return head.subarray(0, readSync(fd, head, 0, head.length, 0));
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function listed(directory: string): string[] {

@@ -1,10 +1,19 @@
 // The spool's file: made whole or not at all, readable to the end, and given up only by a process that is gone.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { encodeSpoolHeader, ownerLives, processLives, readSpoolFile } from '../../src/otlp/spool-file.ts';
+import { writeFrame } from '../../src/otlp/frame.ts';
+import { encodeSpoolHeader, openSpoolFile, ownerLives, processLives } from '../../src/otlp/spool-file.ts';
 import { Spool } from '../../src/sdk/spool.ts';
 import { claimOrphans } from '../../src/sdk/spool-orphans.ts';
 
@@ -19,7 +28,7 @@ const newSpool = (directory: string) =>
 const append = (spool: Spool, key: string) => spool.append('metrics', key, 1n, Buffer.from(`body of ${key}`));
 const keysIn = (directory: string) =>
   readdirSync(directory).flatMap(name =>
-    readSpoolFile(join(directory, name))!.frames.map(frame => frame.batchKey),
+    [...openSpoolFile(join(directory, name))!.frames()].map(frame => frame.batchKey),
   );
 
 describe('the spool', () => {
@@ -116,5 +125,67 @@ describe('who owns a spool file', () => {
     } finally {
       parent.kill('SIGKILL');
     }
+  });
+});
+
+describe('a spool file', () => {
+  const BODY = 300_000;
+  const body = (n: number) => Buffer.alloc(BODY, n);
+  const frameOf = (n: number, bytes: Uint8Array) =>
+    Buffer.concat(
+      writeFrame({
+        signal: 'metrics',
+        encoding: 0,
+        receivedUnixNano: 1n,
+        batchKey: `i/s/metrics/${n}`,
+        body: bytes,
+      }),
+    );
+  const header = () =>
+    encodeSpoolHeader({ endpoint: 'e', instance: 'i', sender: 's', run: 'r', pid: 1, createdUnixMs: 1 });
+  const numbersIn = (file: string) => {
+    const spool = openSpoolFile(file)!;
+    const numbers = [...spool.frames()].map(({ batchKey, body: bytes }) => {
+      const n = Number(batchKey.split('/')[3]);
+      expect(Buffer.from(bytes).equals(Buffer.alloc(bytes.length, n))).toBe(true);
+      return n;
+    });
+    return { numbers, damaged: spool.damaged };
+  };
+
+  it('is read in windows: every batch of a file much larger than one, and a batch larger than that', () => {
+    const file = join(folder, 'large');
+    const frames = Array.from({ length: 60 }, (_, n) =>
+      frameOf(n, n === 30 ? Buffer.alloc(9_000_000, n) : body(n)),
+    );
+    writeFileSync(file, Buffer.concat([header(), ...frames]));
+    expect(numbersIn(file)).toEqual({ numbers: frames.map((_, n) => n), damaged: 0 });
+  });
+
+  it('gives everything but what is damaged, and the torn end, wherever the windows fall', () => {
+    const file = join(folder, 'damaged');
+    const frames = Array.from({ length: 40 }, (_, n) => frameOf(n, body(n)));
+    // A body, a header, and so much rubbish that a window has no frame in it.
+    frames[3]![1_000]! ^= 1;
+    frames[14]![9]! ^= 1;
+    frames[25] = Buffer.alloc(10_000_000, 7);
+    const last = frameOf(40, body(40));
+    writeFileSync(file, Buffer.concat([header(), ...frames, last.subarray(0, last.length - 1)]));
+    const whole = frames.map((_, n) => n).filter(n => ![3, 14, 25].includes(n));
+    expect(numbersIn(file)).toEqual({ numbers: whole, damaged: 3 });
+  });
+
+  it('of more than two GiB is read too', () => {
+    const file = join(folder, 'huge');
+    writeFileSync(file, Buffer.concat([header(), frameOf(0, body(0)), frameOf(1, body(1))]));
+    // A hole behind it, which takes no room on the disk.
+    truncateSync(file, 2 ** 31 + 12_345);
+    const spool = openSpoolFile(file)!;
+    const frames = spool.frames();
+    expect([frames.next().value?.batchKey, frames.next().value?.batchKey]).toEqual([
+      'i/s/metrics/0',
+      'i/s/metrics/1',
+    ]);
+    spool.close();
   });
 });

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { unlinkSync } from 'node:fs';
 import { encodeLogsRequest } from '../../otlp/encode-requests.ts';
-import { readSpoolFile } from '../../otlp/spool-file.ts';
+import { openSpoolFile } from '../../otlp/spool-file.ts';
 import { claimOrphans } from '../spool-orphans.ts';
 import type { Target, Transport } from '../transport.ts';
 import { MediaQueue } from './queue.ts';
@@ -54,7 +54,7 @@ export async function resumeMedia(options: ResumeOptions): Promise<void> {
     if (recordBytes.length > 0) await sender.send(encodeLogsRequest([{ ...job, recordBytes }]));
   };
   for (const path of paths) {
-    for (const frame of readSpoolFile(path)?.frames ?? []) {
+    for (const frame of openSpoolFile(path)?.frames() ?? []) {
       const job = spilledJob(frame.body);
       if (job === undefined) continue;
       queue.add(0, job.packed);
