@@ -3,6 +3,7 @@ import { writeFrame } from '../../otlp/frame.ts';
 import type { Signal } from '../../otlp/model.ts';
 import type { Position } from '../component.ts';
 import { COPY_BELOW_BYTES } from './limits.ts';
+import type { BatchMarks, BatchName } from './marks.ts';
 import type { JournalRecord } from './source.ts';
 
 export interface AppendInput {
@@ -24,7 +25,16 @@ export interface Pending {
   readonly bytes: number;
   /** The batch key as it is stored; empty where it is too long for a frame. */
   readonly key: string;
+  /** Where the request is marked as known once it is stored; undefined where a retry could not be told from another one. */
+  readonly mark: Mark | undefined;
   readonly resolve: (result: AppendResult) => void;
+}
+
+export interface Mark {
+  readonly known: BatchMarks;
+  readonly name: BatchName;
+  /** The name as text, one of its kind. */
+  readonly text: string;
 }
 
 /** The bytes of a group and the records they become. Small requests are copied next to their headers, large ones stay where they are. */

@@ -2,8 +2,9 @@
 import fs from 'node:fs';
 import { frameSize, MAX_FRAME_BODY_BYTES, MAX_KEY_BYTES } from '../../otlp/frame.ts';
 import type { Logger, Position } from '../component.ts';
+import { contentName } from './contents.ts';
 import { errorText, syncFolder } from './durable-file.ts';
-import { type AppendInput, type AppendResult, layOut, type Pending } from './group.ts';
+import { type AppendInput, type AppendResult, layOut, type Mark, type Pending } from './group.ts';
 import {
   DEFAULT_FSYNC_INTERVAL_MS,
   DEFAULT_MARKS_MAX_AGE_MS,
@@ -134,6 +135,7 @@ export class Journal implements JournalSource {
   readonly #lock: JournalLock;
   readonly #report: FindingsReport;
   readonly #marks: BatchMarks;
+  readonly #contents: BatchMarks;
   readonly #readers = new SegmentReaders();
   readonly #tail: Tail;
   readonly #inFlight = new Map<string, Promise<AppendResult>>();
@@ -184,6 +186,7 @@ export class Journal implements JournalSource {
     this.#lock = lock;
     this.#report = report;
     this.#marks = recovered.marks;
+    this.#contents = recovered.contents;
     this.#marksPosition = recovered.marksPosition;
     this.#tail = new Tail(options.tailBytes ?? DEFAULT_TAIL_BYTES);
     this.#segments = new SegmentList(recovered.segments);
@@ -232,17 +235,24 @@ export class Journal implements JournalSource {
       const reason = `a request of ${input.bytes.byteLength} bytes; the journal takes ${MAX_FRAME_BODY_BYTES}`;
       return Promise.resolve(this.#refuse('too_large', reason, RETRY_AFTER_FULL_MS));
     }
-    const batch = parseBatchKey(input.batchKey, input.signal);
-    if (batch === undefined) return this.#enqueue(input);
-    if (this.#marks.has(batch)) {
+    const mark = this.#markOf(input);
+    if (mark === undefined) return this.#enqueue(input, mark);
+    if (mark.known.has(mark.name)) {
       this.#duplicates++;
       return Promise.resolve({ kind: 'stored', position: this.#end, duplicate: true });
     }
-    const underWay = this.#inFlight.get(input.batchKey);
+    const underWay = this.#inFlight.get(mark.text);
     if (underWay !== undefined) return underWay.then(result => this.#asDuplicate(result));
-    const result = this.#enqueue(input);
-    this.#inFlight.set(input.batchKey, result);
+    const result = this.#enqueue(input, mark);
+    this.#inFlight.set(mark.text, result);
     return result;
+  }
+
+  #markOf({ batchKey, signal, bytes }: AppendInput): Mark | undefined {
+    const batch = parseBatchKey(batchKey, signal);
+    if (batch !== undefined) return { known: this.#marks, name: batch, text: batchKey };
+    const content = contentName(batchKey, signal, bytes);
+    return content === undefined ? undefined : { known: this.#contents, name: content, text: content.sender };
   }
 
   async read(position: Position, maxBytes: number = READ_CHUNK_BYTES): Promise<JournalRead> {
@@ -363,7 +373,7 @@ export class Journal implements JournalSource {
     await this.#lock.release();
   }
 
-  #enqueue(input: AppendInput): Promise<AppendResult> {
+  #enqueue(input: AppendInput, mark: Mark | undefined): Promise<AppendResult> {
     if (this.#queue.length >= MAX_PENDING_REQUESTS) {
       const reason = `${MAX_PENDING_REQUESTS} requests are waiting for the disk`;
       return Promise.resolve(this.#refuse('busy', reason, RETRY_AFTER_BUSY_MS));
@@ -371,7 +381,7 @@ export class Journal implements JournalSource {
     return new Promise(resolve => {
       const key = Buffer.byteLength(input.batchKey) > MAX_KEY_BYTES ? '' : input.batchKey;
       const bytes = frameSize(key, input.bytes.byteLength);
-      this.#queue.push({ input, key, bytes, resolve });
+      this.#queue.push({ input, key, bytes, mark, resolve });
       this.#pumping ??= this.#pump();
     });
   }
@@ -442,8 +452,7 @@ export class Journal implements JournalSource {
     for (const [index, pending] of group.entries()) {
       const record = records[index]!;
       this.#tail.push(record);
-      const batch = parseBatchKey(record.batchKey, record.signal);
-      if (batch !== undefined) this.#marks.add(batch, nowMs);
+      pending.mark?.known.add(pending.mark.name, nowMs);
       this.#settle(pending, { kind: 'stored', position: record.next, duplicate: false });
     }
     if (this.#fsync === 'interval') this.#syncSoon();
@@ -461,7 +470,7 @@ export class Journal implements JournalSource {
   }
 
   #settle(pending: Pending, result: AppendResult): void {
-    this.#inFlight.delete(pending.input.batchKey);
+    if (pending.mark !== undefined) this.#inFlight.delete(pending.mark.text);
     pending.resolve(result);
   }
 
@@ -604,8 +613,9 @@ export class Journal implements JournalSource {
     try {
       this.#marks.expire(Date.now());
       const position = this.#end;
-      const marks = this.#marks.serialize();
-      const snapshot = { journal: this.id, position, marks: structuredClone(marks) };
+      this.#contents.expire(Date.now());
+      const marks = structuredClone(this.#marks.serialize());
+      const snapshot = { journal: this.id, position, marks, contents: this.#contents.serialize() };
       await this.#sync();
       await saveMarks(marksFile(this.directory), snapshot);
       this.#marksPosition = position;

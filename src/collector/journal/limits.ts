@@ -47,6 +47,10 @@ export const RETRY_AFTER_BUSY_MS = 250;
 export const MAX_SENDERS = 16_384;
 /** Holes in one sender's numbers. Senders have a few requests under way; more holes means numbers that never come. */
 export const MAX_RANGES = 256;
+/** Requests without a batch key that are known again by their content: what a forwarder has under way when it loses an answer, many times over. */
+export const MAX_CONTENTS = 8_192;
+/** Upstream's exporters try for five minutes. */
+export const CONTENTS_MAX_AGE_MS = 15 * 60 * 1000;
 /** Longer than a spool may wait to be drained. */
 export const DEFAULT_MARKS_MAX_AGE_MS = 14 * 24 * 3600 * 1000;
 /** The marks are snapshotted after this many bytes, so that reopening reads no more than this, or after this time. */

@@ -13,6 +13,8 @@ export interface MarksSnapshot {
   /** Every record before this position is in the marks. */
   readonly position: Position;
   readonly marks: readonly SerializedMark[];
+  /** Of requests without a batch key; not in files of versions that did not know them. */
+  readonly contents?: readonly SerializedMark[];
 }
 
 export type LoadedMarks =

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Logger, Position } from '../component.ts';
+import { contentName, recentContents } from './contents.ts';
 import { errorCode, replaceFile, syncFolder } from './durable-file.ts';
 import { BatchMarks, type MarksOptions, parseBatchKey } from './marks.ts';
 import { loadMarks } from './marks-file.ts';
@@ -30,6 +31,7 @@ export interface Recovered {
   readonly segments: readonly SegmentExtent[];
   readonly end: Position;
   readonly marks: BatchMarks;
+  readonly contents: BatchMarks;
   /** Everything before is in the saved marks. */
   readonly marksPosition: Position;
   /** Bytes cut from the end. */
@@ -80,9 +82,11 @@ export async function recoverJournal(
   if (snapshot !== undefined) {
     const marks = new BatchMarks(options.marks);
     marks.restore(snapshot.marks);
+    const contents = recentContents();
+    contents.restore(snapshot.contents ?? []);
     const marksPosition = Math.max(start, snapshot.position);
-    const extents = await scanSegments(segments, marks, marksPosition, report);
-    if (snapshot.position <= extents.end) return { id, ...extents, marks, marksPosition };
+    const extents = await scanSegments(segments, { marks, contents }, marksPosition, report);
+    if (snapshot.position <= extents.end) return { id, ...extents, marks, contents, marksPosition };
     // They were made durable after those records. A mark without its record would lose a retry, a missing one only stores it twice.
     logger.error(
       'journal: records that were durable are gone; the marks are rebuilt from what the journal holds',
@@ -92,13 +96,20 @@ export async function recoverJournal(
     );
   }
   const marks = new BatchMarks(options.marks);
-  return { id, ...(await scanSegments(segments, marks, start, report)), marks, marksPosition: start };
+  const contents = recentContents();
+  const extents = await scanSegments(segments, { marks, contents }, start, report);
+  return { id, ...extents, marks, contents, marksPosition: start };
+}
+
+interface Known {
+  readonly marks: BatchMarks;
+  readonly contents: BatchMarks;
 }
 
 /** Where each segment ends; on the way adds the batches from `marksPosition` on to the marks and cuts the torn end off. */
 async function scanSegments(
   segments: readonly Segment[],
-  marks: BatchMarks,
+  known: Known,
   marksPosition: Position,
   report: FindingsReport,
 ): Promise<{ segments: readonly SegmentExtent[]; end: Position; cutBytes: number }> {
@@ -125,7 +136,7 @@ async function scanSegments(
       if (following === undefined || limit > marksPosition) {
         const from = following === undefined ? segment.start : Math.max(segment.start, marksPosition);
         end = await scanInto(
-          marks,
+          known,
           readers,
           segment,
           from,
@@ -183,7 +194,7 @@ async function readHeaders(
 
 /** Adds the batch keys from `marksPosition` on to the marks and returns the position after the last readable record. */
 async function scanInto(
-  marks: BatchMarks,
+  known: Known,
   readers: SegmentReaders,
   segment: Segment,
   from: Position,
@@ -201,7 +212,10 @@ async function scanInto(
       good = Math.max(good, record.next);
       if (record.position < marksPosition) continue;
       const batch = parseBatchKey(record.batchKey, record.signal);
-      if (batch !== undefined) marks.add(batch, Number(record.receivedUnixNano / 1_000_000n));
+      const content = batch ?? contentName(record.batchKey, record.signal, record.bytes);
+      if (content === undefined) continue;
+      const into = batch === undefined ? known.contents : known.marks;
+      into.add(content, Number(record.receivedUnixNano / 1_000_000n));
     }
     for (const damage of scanned.damage) {
       // Damage that nothing follows is the end of a write that was cut short, whichever part of it reached the disk.

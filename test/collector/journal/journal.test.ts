@@ -7,6 +7,7 @@ import { type Journal, type JournalOptions, openJournal } from '../../../src/col
 import { openJournalReader } from '../../../src/collector/journal/reader.ts';
 import { listSegments, SEGMENT_HEADER_BYTES } from '../../../src/collector/journal/segment.ts';
 import { FRAME_HEADER_BYTES, writeFrame } from '../../../src/otlp/frame.ts';
+import { jsonToProtobuf } from '../../../src/otlp/json.ts';
 import { body, readAll, recordingLogger, temporaryFolder, textOf } from './support.ts';
 
 const open: Journal[] = [];
@@ -249,6 +250,41 @@ describe('batch keys in the journal', () => {
       const texts = (await readAll(reopened)).map(textOf);
       expect(texts).toEqual(['batch 3', 'batch 1', 'batch 5', 'batch 2', 'batch 4']);
       expect(reopened.stats().duplicates).toBe(4);
+    }
+  });
+
+  it('are not needed for what the SDK sent and something in between passed on: its content names it', async () => {
+    const directory = temporaryFolder();
+    const request = (run: string, distro: string) =>
+      jsonToProtobuf(
+        'logs',
+        JSON.stringify({
+          resourceLogs: [
+            {
+              resource: {
+                attributes: [
+                  { key: 'kymo.run.id', value: { stringValue: run } },
+                  { key: distro, value: { stringValue: 'kymo' } },
+                ],
+              },
+              scopeLogs: [{ logRecords: [{ timeUnixNano: '1', body: { stringValue: 'the same' } }] }],
+            },
+          ],
+        }),
+      );
+    const send = (journal: Journal, run: string, distro = 'telemetry.distro.name') =>
+      journal.append({ signal: 'logs', bytes: request(run, distro), batchKey: '' });
+    const journal = await journalIn(directory);
+    const both = await Promise.all([send(journal, 'a'), send(journal, 'a')]);
+    expect(both).toMatchObject([{ duplicate: false }, { duplicate: true }]);
+    expect(await send(journal, 'b')).toMatchObject({ duplicate: false });
+    // Somebody else may say the same thing twice, and mean it.
+    for (let i = 0; i < 2; i++) expect(await send(journal, 'a', 'other')).toMatchObject({ duplicate: false });
+    const crashed = await journalIn(crashCopy(directory));
+    await journal.close();
+    for (const reopened of [crashed, await journalIn(directory)]) {
+      expect(await send(reopened, 'a')).toMatchObject({ duplicate: true });
+      expect(await send(reopened, 'c')).toMatchObject({ duplicate: false });
     }
   });
 
