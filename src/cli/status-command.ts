@@ -78,7 +78,11 @@ export function describeStatus(status: CollectorStatus): string[] {
   for (const { pid, instance, run } of status.clients)
     lines.push(`  pid ${pid}  ${run === '' ? instance : run}`);
   lines.push(`open runs ${status.runs.length}`);
-  for (const { id, instance } of status.runs) lines.push(`  ${id}  ${instance}`);
+  for (const { id, instance, emitted, dropped = {} } of status.runs) {
+    const lost = counts(dropped);
+    const said = emitted === undefined ? '' : `  emitted ${emitted}${lost === '' ? '' : `, dropped ${lost}`}`;
+    lines.push(`  ${id}  ${instance}${said}`);
+  }
   return lines;
 }
 

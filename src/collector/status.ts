@@ -41,7 +41,14 @@ export interface CollectorStatus {
   readonly exporters: readonly ExporterStatus[];
   readonly clients: readonly LocalClient[];
   /** Processes that have announced a run and not finished it. */
-  readonly runs: readonly { readonly id: string; readonly project: string; readonly instance: string }[];
+  readonly runs: readonly {
+    readonly id: string;
+    readonly project: string;
+    readonly instance: string;
+    /** As its process said with its last heartbeat: items emitted, and dropped by reason. */
+    readonly emitted?: number;
+    readonly dropped?: Readonly<Record<string, number>>;
+  }[];
 }
 
 /** Upstream's names for the items of a signal. */
@@ -96,8 +103,18 @@ export function collectorStatus(sources: StatusSources): CollectorStatus {
       },
     })),
     clients: sources.clients,
-    runs: sources.watched.map(({ run, instance }) => ({ id: run.id, project: run.project, instance })),
+    runs: sources.watched.map(({ run, instance, emitted, dropped }) => ({
+      id: run.id,
+      project: run.project,
+      instance,
+      ...(emitted !== undefined && { emitted: sumOf(emitted) }),
+      ...(dropped !== undefined && { dropped }),
+    })),
   };
+}
+
+function sumOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, n) => sum + n, 0);
 }
 
 /** Whether something waits that should not: said in words, so that a probe's answer explains itself. */

@@ -1,7 +1,7 @@
 // A retry without a batch key: what Kymo's SDK sent and something in between passed on. The request's content names it then.
 import { hash } from 'node:crypto';
 import type { Signal } from '../../otlp/model.ts';
-import { RUN_ID, DISTRO_NAME } from '../../semconv/names.ts';
+import { DISTRO_NAME, RUN_ID } from '../../semconv/names.ts';
 import { CONTENTS_MAX_AGE_MS, MAX_CONTENTS } from './limits.ts';
 import { BatchMarks, type BatchName } from './marks.ts';
 

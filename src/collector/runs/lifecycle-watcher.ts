@@ -14,7 +14,7 @@ import {
   SERVICE_NAME,
 } from '../../semconv/names.ts';
 import type { Batch } from '../component.ts';
-import { lifecycleEvent } from './lifecycle.ts';
+import { type Counts, lifecycleEvent } from './lifecycle.ts';
 import type { Run } from './run.ts';
 
 /** Without data or heartbeat (one every 10 s) for this long, a process is taken for gone. */
@@ -29,6 +29,9 @@ const SEVERITY_WARN = 13;
 export interface Vanished {
   readonly run: Run;
   readonly instance: string;
+  /** What it said of itself last, with a heartbeat: items it emitted, and dropped by reason. */
+  readonly emitted?: Counts;
+  readonly dropped?: Counts;
 }
 
 export interface LifecycleWatcher {
@@ -79,7 +82,16 @@ export function createLifecycleWatcher(options?: {
     const goneMs = entry.reported ? undefined : entry.goneMs;
     entries.set(key, { ...entry, lastSeenMs: nowMs, goneMs, reported: false });
   };
-  for (const { run } of options?.watched ?? []) watch(run, options?.nowMs ?? Date.now());
+  const hear = (run: Run, { emitted, dropped }: Pick<Vanished, 'emitted' | 'dropped'>): void => {
+    const key = keyOf(run);
+    const entry = entries.get(key);
+    if (entry !== undefined && emitted !== undefined)
+      entries.set(key, { ...entry, emitted, ...(dropped !== undefined && { dropped }) });
+  };
+  for (const one of options?.watched ?? []) {
+    watch(one.run, options?.nowMs ?? Date.now());
+    hear(one.run, one);
+  }
 
   return {
     observe(batch, nowMs) {
@@ -89,6 +101,7 @@ export function createLifecycleWatcher(options?: {
       if (!crashed || batch.logs.length === 0) for (const run of runsOf(batch)) see(run, nowMs);
       for (const { log, event } of events) {
         if (event?.kind === 'start') watch(log.run, nowMs);
+        else if (event?.kind === 'heartbeat') hear(log.run, event);
         else if (event?.kind === 'finish' && event.state !== 'crashed') entries.delete(keyOf(log.run));
       }
     },
@@ -106,7 +119,13 @@ export function createLifecycleWatcher(options?: {
       }
       return found;
     },
-    watched: () => [...entries.values()].map(({ run, instance }) => ({ run, instance })),
+    watched: () =>
+      [...entries.values()].map(({ run, instance, emitted, dropped }) => ({
+        run,
+        instance,
+        ...(emitted !== undefined && { emitted }),
+        ...(dropped !== undefined && { dropped }),
+      })),
   };
 }
 

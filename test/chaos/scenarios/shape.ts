@@ -203,8 +203,59 @@ const sums = scenario('what was emitted, delivered, dropped and written adds up'
   if (problems.length > 0) throw new ChaosError(problems.join('\n'));
 });
 
+/** A process says what it has dropped with its heartbeat; everybody has to say the same. */
+const droppedSums = scenario(
+  'what a living process dropped is said alike by flush(), run.json and kymo status',
+  async arena => {
+    const producer = arena.start(somePlan(arena, 'drops', 200), {
+      burst: 10,
+      pauseMs: 5,
+      flushEvery: 20,
+      badEvery: 7,
+      ending: 'hang',
+    });
+    await until('the last flush', () => (producer.answers().at(-1)?.rows[0] === 200 ? true : undefined));
+    const { report } = producer.answers().at(-1)!;
+    const bad = producer.badValues(200);
+    // The start of the run is in the report; the heartbeats are more, and the first of them comes within 10 s.
+    const told = await until('a heartbeat', async () => {
+      const { runs } = await arena.status();
+      return runs.find(({ id, emitted }) => id === 'drops' && (emitted ?? 0) >= report.emitted);
+    });
+    const run = arena.runJson('drops') as {
+      emitted?: Record<string, number>;
+      dropped?: Record<string, number>;
+    };
+    const said = JSON.stringify({ report, told, run: { emitted: run.emitted, dropped: run.dropped } });
+    const heartbeats = told.emitted! - report.emitted;
+    if (report.dropped.bad_value !== bad) throw new ChaosError(`flush() does not say ${bad}: ${said}`);
+    if (told.dropped?.bad_value !== bad) throw new ChaosError(`kymo status does not say ${bad}: ${said}`);
+    if (heartbeats < 1 || heartbeats > 6) throw new ChaosError(`more than heartbeats came: ${said}`);
+    producer.child.process.kill('SIGTERM');
+    await arena.settle();
+    const last = arena.runJson('drops') as typeof run;
+    if (sumOf(last.dropped) !== bad) throw new ChaosError(`run.json does not say ${bad}: ${said}`);
+    const { totals } = last as { totals?: { points: number; logs: number } };
+    const kept = (totals?.points ?? 0) + (totals?.logs ?? 0);
+    if (sumOf(last.emitted) !== kept + bad)
+      throw new ChaosError(
+        `run.json: emitted is not what is there and what was dropped: ${JSON.stringify(last)}`,
+      );
+    arena.judgeAll();
+  },
+);
+
 function sumOf(counts: Readonly<Record<string, number>> | undefined): number | undefined {
   return counts === undefined ? undefined : Object.values(counts).reduce((sum, n) => sum + n, 0);
 }
 
-export const SHAPE: readonly Scenario[] = [sums, oneRun, manyRuns, manyNames, goesBack, twoHosts, tenHours];
+export const SHAPE: readonly Scenario[] = [
+  sums,
+  droppedSums,
+  oneRun,
+  manyRuns,
+  manyNames,
+  goesBack,
+  twoHosts,
+  tenHours,
+];
