@@ -7,7 +7,9 @@ export interface FloodTask {
   /** One connection each. */
   readonly plans: readonly Plan[];
   readonly rowsPerRequest: number;
+  /** At least so long, and until `stopFile` is there; as long as there are rows. */
   readonly seconds: number;
+  readonly stopFile: string;
   readonly reportFile: string;
 }
 

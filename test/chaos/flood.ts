@@ -1,5 +1,5 @@
 // Sends plans' rows as OTLP requests, as fast as a collector takes them and faster, over a connection for each plan; notes what was acknowledged.
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { encodeAttributes, encodeResource, encodeScope } from '../../src/otlp/encode-records.ts';
 import { encodeScalars } from '../../src/otlp/encode-scalars.ts';
@@ -11,6 +11,8 @@ const RETRY_MS = 50;
 const task = JSON.parse(process.env.CHAOS_FLOOD ?? '{}') as FloodTask;
 const agent = new Agent({ keepAlive: true });
 const endsAtMs = performance.now() + task.seconds * 1_000;
+/** Whoever was to stop it may be gone. */
+const givesUpAtMs = endsAtMs + 60_000;
 const report: FloodReport = {
   rows: task.plans.map(() => 0),
   answers: {},
@@ -25,7 +27,7 @@ writeFileSync(task.reportFile, JSON.stringify(report));
 
 async function flood(plan: Plan, place: number): Promise<void> {
   const encode = encoder(plan);
-  for (let row = 0; row < plan.rows && performance.now() < endsAtMs; ) {
+  for (let row = 0; row < plan.rows && goesOn(); ) {
     const body = encode(row, Math.min(plan.rows, row + task.rowsPerRequest));
     // Until it is taken, also after the end: an answer that got lost says nothing.
     for (let answer = ''; answer !== '200'; ) {
@@ -37,6 +39,11 @@ async function flood(plan: Plan, place: number): Promise<void> {
     report.rows[place] = row;
     report.mebibytes += body.length / 1024 / 1024;
   }
+}
+
+function goesOn(): boolean {
+  const nowMs = performance.now();
+  return nowMs < endsAtMs || (nowMs < givesUpAtMs && !existsSync(task.stopFile));
 }
 
 function encoder(plan: Plan): (from: number, to: number) => Uint8Array {

@@ -1,5 +1,5 @@
 // More than a collector can take: it stays within its memory, pushes back, starves nobody, loses nothing, and recovers.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Arena, ChaosError } from '../arena.ts';
@@ -18,6 +18,11 @@ const ROWS_PER_REQUEST = 2_500;
 const METRICS = 20;
 /** What one connection can send in the time; the judge knows every point of it. */
 const ROWS_PER_SECOND = 12_500;
+/** Compiling and the first collections are over by then. */
+const SETTLE_MS = 3_000;
+const IDLE_MS = 12_000;
+const IDLE_SHARE = 0.005;
+const IDLE_BYTES = 120e6;
 /** What comes instead of an answer when a connection is closed by a collector that has said what it had to say. */
 const CLOSED = ['ECONNRESET', 'EPIPE'];
 
@@ -58,6 +63,7 @@ function overload(name: string, seconds: number, options: ScenarioOptions): Scen
       );
       if (flood.child.hasEnded())
         throw new ChaosError('who sent little among those who send much had to wait until they had done');
+      flood.mayEnd();
       const starved = quiet.answers().filter(({ report }) => report.pending > 0);
       if (starved.length > 0) throw new ChaosError(`starved: ${JSON.stringify(starved[0])}`);
       const ending = await flood.child.ended;
@@ -112,19 +118,47 @@ const slowSink = scenario(
   },
 );
 
-function startFlood(arena: Arena, task: Omit<FloodTask, 'reportFile'>) {
+const idle = scenario('an idle collector takes hardly anything', async arena => {
+  const trainer = arena.start(somePlan(arena, 'idle', 5), { ending: 'hang', flushEvery: 1 });
+  await until('its rows to be delivered', () => trainer.answers().length > 0 || undefined);
+  const [pid] = arena.collectors();
+  if (pid === undefined) throw new ChaosError('no collector runs');
+  await pause(SETTLE_MS);
+  const before = cpuSeconds(pid);
+  await pause(IDLE_MS);
+  const share = ((cpuSeconds(pid) - before) * 1000) / IDLE_MS;
+  const { memory } = await arena.status();
+  arena.note(`idle: ${(share * 100).toFixed(2)} % of a core, ${(memory.rssBytes / 1e6).toFixed(0)} MB`);
+  if (share > IDLE_SHARE) throw new ChaosError(`${(share * 100).toFixed(2)} % of a core, doing nothing`);
+  if (memory.rssBytes > IDLE_BYTES) throw new ChaosError(`${memory.rssBytes / 1e6} MB, doing nothing`);
+  trainer.child.process.kill('SIGTERM');
+  await arena.settle();
+  arena.judgeAll();
+});
+
+/** User and system time of all threads, in what Linux counts it in. */
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+function startFlood(arena: Arena, task: Omit<FloodTask, 'reportFile' | 'stopFile'>) {
   const notes = join(arena.folder, 'flood');
   mkdirSync(notes, { recursive: true });
   const reportFile = join(notes, 'report.json');
+  const stopFile = join(notes, 'stop');
   const child = startNode([FLOOD, arena.folder], {
     cwd: arena.folder,
-    env: { CHAOS_FLOOD: JSON.stringify({ ...task, reportFile }) },
+    env: { CHAOS_FLOOD: JSON.stringify({ ...task, reportFile, stopFile }) },
   });
-  return { child, report: () => JSON.parse(readFileSync(reportFile, 'utf8')) as FloodReport };
+  const mayEnd = () => writeFileSync(stopFile, '');
+  return { child, mayEnd, report: () => JSON.parse(readFileSync(reportFile, 'utf8')) as FloodReport };
 }
 
 export const LOAD: readonly Scenario[] = [
   slowSink,
+  idle,
   overload('twelve senders send more than the collector can take', 8, { short: true }),
   overload('a minute of more than the collector can take', 60, { long: true }),
 ];
