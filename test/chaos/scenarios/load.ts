@@ -12,12 +12,12 @@ import { somePlan } from './kills.ts';
 
 const FLOOD = fileURLToPath(new URL('../flood.ts', import.meta.url));
 const LIMIT_MIB = 300;
-const CONNECTIONS = 12;
+const CONNECTIONS = 24;
 /** Requests of some 4 MB. */
 const ROWS_PER_REQUEST = 2_500;
 const METRICS = 20;
 /** What one connection can send in the time; the judge knows every point of it. */
-const ROWS_PER_SECOND = 12_500;
+const ROWS_PER_SECOND = 6_250;
 /** Compiling and the first collections are over by then. */
 const SETTLE_MS = 3_000;
 const IDLE_MS = 12_000;
@@ -159,6 +159,6 @@ function startFlood(arena: Arena, task: Omit<FloodTask, 'reportFile' | 'stopFile
 export const LOAD: readonly Scenario[] = [
   slowSink,
   idle,
-  overload('twelve senders send more than the collector can take', 8, { short: true }),
+  overload('24 senders send more than the collector can take', 8, { short: true }),
   overload('a minute of more than the collector can take', 60, { long: true }),
 ];
