@@ -41,7 +41,7 @@ export class Standalone {
   async start(port = this.#port): Promise<void> {
     this.#port = port;
     writeFileSync(this.#config, configuration(port, this.#forwardTo, this.#options));
-    const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '60s'];
+    const args = [KYMO, 'collector', '--config', this.#config, '--drain-timeout', '300s'];
     const child = startNode(args, { cwd: this.#arena.folder, env: {} });
     this.#child = child;
     await until('the collector to be ready', () => {
