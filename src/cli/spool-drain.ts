@@ -46,7 +46,7 @@ export async function drainSpoolFolder(
     else if (endpoint.startsWith(LOCAL_PREFIX)) {
       left += waiting.length;
       say(
-        `${counted(waiting.length, 'file')} for the collector of another folder (was this one moved?): they can only go there`,
+        `${counted(waiting.length, 'file')} for the collector of another folder (was this one moved?): they only go there, or where --to says`,
       );
     } else left += await drainToUrl(spool, endpoint, deadlineMs, say);
   }

@@ -154,6 +154,25 @@ describe('kymo spool drain', () => {
     expect(waiting()).toHaveLength(3);
   });
 
+  it('with --to, goes where it is told, whatever it waits for', async () => {
+    await leaveSpool();
+    const sink = new OtlpSink();
+    await sink.start();
+    try {
+      expect((await drain({}, '--to', 'nowhere')).stderr).toContain('--to is no http:// or https:// URL');
+      expect(waiting()).toHaveLength(1);
+      const { code, stdout } = await drain({}, '--to', `${sink.endpoint}/`);
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: expect.stringMatching(new RegExp(`^\\d+ batch(es)? delivered to ${sink.endpoint}/\n$`)),
+      });
+      expect(sink.series('loss').map(point => point.step)).toEqual(Array.from({ length: 500 }, (_, i) => i));
+      expect(waiting()).toEqual([]);
+    } finally {
+      await sink.stop();
+    }
+  });
+
   /** A spool file of this folder, made while its collector is up: from a trainer in a folder of its own. */
   async function leaveSpoolElsewhere(): Promise<void> {
     const elsewhere = projectFolder();
