@@ -25,6 +25,7 @@ import {
 import { type Answer, RECORD_BYTES, type Task } from './producer-task.ts';
 import type { Random } from './random.ts';
 import { listed, readJsonl, readRequests, readTensorboard } from './sinks.ts';
+import { Stalls } from './stalls.ts';
 import type { Standalone } from './standalone.ts';
 
 /** What a killed process may lose: what it recorded in its last moments. */
@@ -68,6 +69,7 @@ export class Arena {
   readonly random: Random;
   readonly tally: Tally = { kills: 0, points: 0, faults: 0, lostRows: 0, oldestLossMs: 0 };
   readonly store = new OtlpStore();
+  readonly stalls = new Stalls();
   readonly producers: Producer[] = [];
   readonly log: string[] = [];
   readonly #options: ArenaOptions;
@@ -329,6 +331,7 @@ export class Arena {
       await pause(20);
     }
     await this.store.stop();
+    this.stalls.stop();
     if (!options.keep) for (const action of this.#afterClose) action();
     if (options.keep) return;
     const folders = [this.folder, ...this.producers.map(({ notes }) => notes)];
@@ -356,6 +359,8 @@ export class Producer {
   readonly notes: string;
   /** Unix ms when it was killed. */
   killedAt: number | undefined;
+  /** What it may have lost then, in ms: what is promised, and what the machine kept its threads waiting. */
+  lossWindowMs = LOSS_WINDOW_MS;
   /** Rows from this step on were written again by a later attempt. */
   supersededFrom = Number.POSITIVE_INFINITY;
   /** The process may say that it dropped something; what is missing then is not a loss. */
@@ -399,15 +404,20 @@ export class Producer {
   /** What it runs on is killed now, and it with that. */
   diesNow(): void {
     if (this.child.hasEnded()) return;
-    this.killedAt = Date.now();
+    this.#dies();
     this.#arena.tally.kills++;
     this.#arena.tally.faults++;
     this.#arena.note(`producer ${this.#number} dies`);
   }
 
+  #dies(): void {
+    this.killedAt = Date.now();
+    this.lossWindowMs = LOSS_WINDOW_MS + this.#arena.stalls.longestBefore(this.killedAt);
+  }
+
   kill(): void {
     if (this.child.hasEnded()) return;
-    this.killedAt = Date.now();
+    this.#dies();
     // A wrapper that forks would die alone.
     const { pid } = this.child.process;
     const inside = this.wrapped && pid !== undefined ? firstChildOf(pid) : undefined;
@@ -487,7 +497,7 @@ export class Producer {
       const whileStarting = !this.task.warm && killedAt - (own[0] ?? 0) < START_MS;
       for (let row = 0; row < plan.rows; row++) {
         const at = own[row];
-        const late = at !== undefined && (whileStarting || at > killedAt - LOSS_WINDOW_MS);
+        const late = at !== undefined && (whileStarting || at > killedAt - this.lossWindowMs);
         if (at === undefined)
           claims[row] = row === own.length && this.killedAt !== undefined ? MAYBE : ABSENT;
         else claims[row] = (late || this.mayDrop) && row >= safe ? MAYBE : THERE;
