@@ -22,9 +22,9 @@ export class Host {
 
   /** The first time, or after its power was cut. */
   async start(): Promise<void> {
-    const script = 'hostname "$0" && mount --bind "$1" /etc/machine-id && echo up && exec sleep 600';
+    const script = 'hostname "$0" && mount --bind "$1" /etc/machine-id && echo up && exec sleep 200';
     const holder = spawn('unshare', [...NAMESPACES, 'sh', '-c', script, this.name, this.#machineId], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
     this.#holder = holder;
     let said = '';
