@@ -15,8 +15,8 @@ import { retentionFor } from './feed/retention.ts';
 import type { ExporterRunner, StopReport } from './feed/runner.ts';
 import { JournalIngest } from './journal/ingest.ts';
 import { type Journal, openJournal } from './journal/journal.ts';
-import { isHeldJournal } from './journal/lock.ts';
 import { DEFAULT_TAIL_BYTES } from './journal/limits.ts';
+import { isHeldJournal } from './journal/lock.ts';
 import { localEndpoint } from './local-endpoint.ts';
 import {
   type Departure,
