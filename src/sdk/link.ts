@@ -58,7 +58,7 @@ export class Link {
   private connecting = false;
   /** The collector that this process has started lives, as far as it knows. */
   private starting = false;
-  /** Its configuration cannot be used: it is tried again now and then, but nobody should wait for it. */
+  /** Its configuration cannot be used, or it is too new for us: tried again now and then, but nobody should wait for it. */
   private refused = false;
   private closed = false;
   private retryAt = 0;
@@ -79,7 +79,7 @@ export class Link {
     return this.target;
   }
 
-  /** No collector comes until somebody mends its configuration. */
+  /** No collector comes until somebody mends something. */
   get hopeless(): boolean {
     return this.refused && this.target === undefined;
   }
@@ -162,6 +162,13 @@ export class Link {
     }
   }
 
+  /** What only people can mend. Told at once; nobody waits. */
+  private refuse(reason: string): void {
+    this.refused = true;
+    this.options.onError(reason);
+    this.options.onChange();
+  }
+
   private postpone(): void {
     this.retryAt = performance.now() + this.backoffMs;
     this.backoffMs = Math.min(this.backoffMs * 2, MAX_BACKOFF_MS);
@@ -211,11 +218,13 @@ export class Link {
           const end = text.indexOf('\n');
           if (end < 0) return;
           const welcome = parseObject(text.slice(0, end)) as Partial<Welcome>;
-          if (welcome.format !== undefined && welcome.format !== FORMAT_VERSION) {
-            // An older or newer collector owns the journal: ask it to drain and go, then start ours.
+          const { format = FORMAT_VERSION } = welcome;
+          if (format !== FORMAT_VERSION) {
             request.destroy();
-            void this.post('/kymo/v1/stop', token);
-            resolve({ kind: 'not yet', reason: `a collector of format ${welcome.format} is running` });
+            // An older one that owns the journal drains and goes, and ours comes. A newer one has newer clients: it stays.
+            if (format < FORMAT_VERSION) void this.post('/kymo/v1/stop', token);
+            else this.refuse(`the collector of a newer Kymo (${welcome.version}) runs for this folder`);
+            resolve({ kind: 'not yet', reason: `a collector of format ${format} is running` });
             return;
           }
           this.attached = request;
@@ -264,10 +273,9 @@ export class Link {
       if (code === 0 || code === null) return;
       // Told at once: whoever exits before the patience is over hears the reason too.
       const reason = lastError(this.paths.log) ?? `it ended with exit code ${code}`;
-      this.options.onError(`the bundled collector does not start: ${reason}; see ${this.paths.log}`);
-      if (code !== EXIT_BAD_CONFIG) return;
-      this.refused = true;
-      this.options.onChange();
+      const told = `the bundled collector does not start: ${reason}; see ${this.paths.log}`;
+      if (code === EXIT_BAD_CONFIG) this.refuse(told);
+      else this.options.onError(told);
     });
     child.on('error', error => {
       this.starting = false;

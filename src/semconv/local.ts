@@ -4,7 +4,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { hostname, tmpdir, userInfo } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 
-/** Goes into the key: a collector of another format never shares an endpoint with this one. */
+/** Of what passes between SDK and collector and lies in `.kymo`. An older collector is asked to go; a newer one is left alone. */
 export const FORMAT_VERSION = 1;
 /** What an embedded collector ends with when its configuration cannot be used: starting it again will not help. */
 export const EXIT_BAD_CONFIG = 2;
@@ -67,11 +67,11 @@ export function paths(projectDirectory: string): LocalPaths {
 }
 
 /**
- * The key of the one collector that may own a journal: a hash of the journal folder's real path, the user, the machine
- * and the format version. The folder need not exist yet.
+ * The key of the one collector that may own a journal, whatever its version: a hash of the journal folder's real path, the
+ * user and the machine. The folder need not exist yet.
  */
 export function collectorKey(journalDirectory: string): string {
-  return shortHash([realPath(journalDirectory), userName(), machineId(), String(FORMAT_VERSION)], 24);
+  return shortHash([realPath(journalDirectory), userName(), machineId()], 24);
 }
 
 /**

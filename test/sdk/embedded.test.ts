@@ -3,7 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { collectorKey, localAddress, paths } from '../../src/semconv/local.ts';
+import { startLocalServer } from '../../src/collector/local-server.ts';
+import { newToken, publishToken } from '../../src/collector/token.ts';
+import { collectorKey, FORMAT_VERSION, localAddress, paths } from '../../src/semconv/local.ts';
+import { MemoryIngest, recordingLogger } from '../collector/receivers/otlp/harness.ts';
 import { projectFolder, train } from './trainer.ts';
 
 jest.setTimeout(30_000);
@@ -56,6 +59,60 @@ function state(run: string): string {
 }
 
 const LOOP = 'for (let step = 0; step < 5000; step++) run.log({ loss: step / 2 }, { step });';
+
+describe('a collector of another version that runs for the folder', () => {
+  /** As a collector of that format answers; it ends when it is asked to. */
+  async function other(format: number): Promise<{ readonly stopped: () => number; close(): Promise<void> }> {
+    const { journal, token } = paths(project.path);
+    const secret = newToken();
+    let stopped = 0;
+    const result = await startLocalServer({
+      address: localAddress(collectorKey(journal)),
+      token: secret,
+      ingest: new MemoryIngest(),
+      logger: recordingLogger(),
+      control: {
+        attached: () => ({
+          version: '99.0.0',
+          format,
+          journal: 'j',
+          pid: process.pid,
+          directory: project.path,
+        }),
+        detached: () => undefined,
+        progress: async () => ({ reached: true, exporters: [] }),
+        status: () => ({}),
+        stop: () => {
+          stopped++;
+          void close();
+        },
+      },
+    });
+    if (result.kind === 'taken') throw new Error('the endpoint is taken');
+    const close = (): Promise<void> => result.server.close(500);
+    publishToken(token, secret);
+    return { stopped: () => stopped, close };
+  }
+
+  it('that is older is asked to go, and its own takes its place', async () => {
+    const older = await other(FORMAT_VERSION - 1);
+    const ending = await train(project.path, `const run = kymo.init({ id: 'r' }); ${LOOP}`).ended;
+    expect(ending).toMatchObject({ code: 0, stderr: '' });
+    expect(older.stopped()).toBeGreaterThan(0);
+    expect(rows('r')).toHaveLength(5000);
+  });
+
+  it('that is newer is left alone, told, and everything is kept', async () => {
+    const newer = await other(FORMAT_VERSION + 1);
+    const ending = await train(project.path, `const run = kymo.init({ id: 'r' }); ${LOOP}`).ended;
+    expect(ending.code).toBe(0);
+    expect(ending.stderr).toMatch(
+      /5002 items are not delivered yet \(the collector of a newer Kymo \(99\.0\.0\) runs for this folder\); 5002 of them are kept/,
+    );
+    expect(newer.stopped()).toBe(0);
+    await newer.close();
+  });
+});
 
 describe('the bundled collector', () => {
   it('is started, writes the files before finish() resolves, and ends by itself', async () => {
