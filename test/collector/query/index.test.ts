@@ -1,0 +1,286 @@
+// The column index of a run against a plain reading of the same lines: any order, resumes, crashes, and files that change under it.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Buckets, eachJoined, fillBuckets, gridOf } from '../../../src/collector/query/buckets.ts';
+import { RunIndex } from '../../../src/collector/query/run-index.ts';
+import type { Series } from '../../../src/collector/query/series.ts';
+import { valueJson } from '../../../src/collector/runs/json.ts';
+import type { Attributes } from '../../../src/otlp/model.ts';
+
+let folder = '';
+beforeEach(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'kymo-query-'));
+  fs.mkdirSync(path.join(folder, 'runs/r/logs'), { recursive: true });
+});
+afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+const metricsFile = (): string => path.join(folder, 'runs/r/logs/metrics.jsonl');
+const append = (...lines: object[]): void =>
+  fs.appendFileSync(metricsFile(), lines.map(line => `${valueJson(line as Attributes)}\n`).join(''));
+function open(): RunIndex {
+  return new RunIndex({
+    root: path.join(folder, 'runs'),
+    folder: 'r',
+    indexes: path.join(folder, 'indexes'),
+    key: 'abc',
+  });
+}
+function readAll(index: RunIndex): RunIndex {
+  while (index.readMore());
+  return index;
+}
+function pointsOf(series: Series | undefined): [number, number, number][] {
+  const points: [number, number, number][] = [];
+  for (const page of series?.pages() ?? [])
+    for (let i = 0; i < page.count; i++) points.push([page.steps[i]!, page.times[i]!, page.values[i]!]);
+  return points;
+}
+
+interface Row {
+  readonly step: number;
+  readonly time: number;
+  readonly attempt: number;
+  readonly m: number | string;
+}
+/** What decision 18 says, by sorting. */
+function expected(
+  lines: readonly (Row | { superseded: { attempt: number; from_step: number } })[],
+): [number, number, number][] {
+  const marks = lines.flatMap(line => ('superseded' in line ? [line.superseded] : []));
+  const rows = lines.flatMap(line => ('superseded' in line ? [] : [line]));
+  const best = new Map<number, Row>();
+  for (const row of rows) {
+    if (marks.some(mark => mark.attempt > row.attempt && row.step >= mark.from_step)) continue;
+    const known = best.get(row.step);
+    const wins =
+      known === undefined ||
+      row.attempt > known.attempt ||
+      (row.attempt === known.attempt && row.time >= known.time);
+    if (wins) best.set(row.step, row);
+  }
+  return [...best.values()].sort((a, b) => a.step - b.step).map(row => [row.step, row.time, Number(row.m)]);
+}
+
+const value = fc.oneof(
+  { weight: 8, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }) },
+  { weight: 1, arbitrary: fc.constantFrom('NaN', 'Infinity', '-Infinity') },
+);
+const line = fc.oneof(
+  {
+    weight: 40,
+    arbitrary: fc.record({
+      step: fc.integer({ min: 0, max: 400 }),
+      time: fc.integer({ min: 1, max: 50 }),
+      attempt: fc.integer({ min: 1, max: 3 }),
+      m: value,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      superseded: fc.record({
+        attempt: fc.integer({ min: 1, max: 4 }),
+        from_step: fc.integer({ min: 0, max: 400 }),
+      }),
+    }),
+  },
+);
+/** A long, mostly rising part, so that there are blocks, and then anything. */
+const scenario = fc.record({
+  first: fc.integer({ min: 0, max: 2_000 }),
+  gap: fc.integer({ min: 1, max: 3 }),
+  lines: fc.array(line, { maxLength: 300 }),
+  commitAfter: fc.integer({ min: 0, max: 300 }),
+});
+
+describe('a series', () => {
+  it('holds the newest attempt’s latest point of each step, in any order of lines, through commits and restarts', () => {
+    fc.assert(
+      fc.property(scenario, ({ first, gap, lines, commitAfter }) => {
+        fs.rmSync(path.join(folder, 'indexes'), { recursive: true, force: true });
+        fs.writeFileSync(metricsFile(), '');
+        const rising = Array.from({ length: first }, (_, i) => ({
+          step: i * gap,
+          time: i,
+          attempt: 1,
+          m: i / 7,
+        }));
+        append(...rising, ...lines.slice(0, commitAfter));
+        let index = readAll(open());
+        for (const series of index.metrics.values()) series.merge();
+        append(...lines.slice(commitAfter));
+        readAll(index);
+        const all = [...rising, ...lines];
+        expect(pointsOf(index.metrics.get('m'))).toEqual(expected(all));
+        index.close();
+        // Never committed: everything is read again.
+        index = readAll(open());
+        expect(pointsOf(index.metrics.get('m'))).toEqual(expected(all));
+        index.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('goes on from its last commit after a crash, however far it had read and written since', async () => {
+    const rows = Array.from({ length: 3_000 }, (_, i) => ({ step: i, time: i, attempt: 1, m: i * 2 }));
+    append(...rows.slice(0, 1_000));
+    const first = readAll(open());
+    await first.commit();
+    // Written to the columns, and into slots that the commit means, were they not kept.
+    append(
+      ...rows.slice(1_000),
+      ...Array.from({ length: 500 }, (_, i) => ({ ...rows[i]!, time: 9_000, m: -i })),
+    );
+    readAll(first);
+    for (const series of first.metrics.values()) series.merge();
+    first.close();
+    const second = open();
+    expect(pointsOf(second.metrics.get('m'))).toEqual(
+      rows.slice(0, 1_000).map(row => [row.step, row.time, row.m]),
+    );
+    readAll(second);
+    const replaced = rows.map((row, i) => (i < 500 ? [i, 9_000, -i] : [i, row.time, row.m]));
+    expect(pointsOf(second.metrics.get('m'))).toEqual(replaced);
+    await second.commit();
+    second.close();
+    const third = open();
+    expect(pointsOf(third.metrics.get('m'))).toEqual(replaced);
+    expect(third.readMore()).toBe(false);
+    third.close();
+  });
+
+  it.each(['index', 'columns'])('is built again when its %s file is damaged or gone', async name => {
+    append(...Array.from({ length: 1_000 }, (_, i) => ({ step: i, time: i, m: i })));
+    const index = readAll(open());
+    await index.commit();
+    index.close();
+    const file = path.join(folder, 'indexes/abc', name);
+    for (const damage of [
+      () => fs.rmSync(file),
+      () => fs.truncateSync(file, 1_000),
+      () => fs.writeFileSync(file, 'nonsense'),
+    ]) {
+      damage();
+      const again = readAll(open());
+      expect(pointsOf(again.metrics.get('m'))).toHaveLength(1_000);
+      await again.commit();
+      again.close();
+    }
+  });
+
+  it('begins anew when its metrics file was cut or replaced', async () => {
+    append(...Array.from({ length: 1_000 }, (_, i) => ({ step: i, time: i, m: i })));
+    const index = readAll(open());
+    await index.commit();
+    fs.truncateSync(metricsFile(), 0);
+    append({ step: 3, time: 1, m: 7 });
+    readAll(index);
+    expect(pointsOf(index.metrics.get('m'))).toEqual([[3, 1, 7]]);
+    // As long as before, but another one.
+    fs.writeFileSync(metricsFile(), '{"step":4,"time":1,"m":8}\n');
+    readAll(index);
+    expect(pointsOf(index.metrics.get('m'))).toEqual([[4, 1, 8]]);
+    index.close();
+  });
+
+  it('waits for the rest of a line, and counts what is no row', () => {
+    fs.writeFileSync(metricsFile(), '{"step":1,"time":1,"m":1}\n{"step":2,"ti');
+    const index = readAll(open());
+    expect(pointsOf(index.metrics.get('m'))).toHaveLength(1);
+    fs.appendFileSync(
+      metricsFile(),
+      'me":2,"m":2}\nnot json\n[1]\n{"step":"NaN","time":1,"m":1}\n{"step":3,"time":3,"m":3}\n',
+    );
+    readAll(index);
+    expect(pointsOf(index.metrics.get('m'))).toEqual([
+      [1, 1, 1],
+      [2, 2, 2],
+      [3, 3, 3],
+    ]);
+    expect(index.counts.unreadable).toBe(3);
+    index.close();
+  });
+
+  it('is named as sinks name it: own keys of lines, ranks, and names that look like either', () => {
+    append(
+      { step: 1, time: 1, '~step': 5, '~~x': 6, loss: 1 },
+      { step: 1, time: 1, rank: 2, loss: 3, axes: { epoch: 4 } },
+      { step: 2, time: 1, histogram: 'h', count: 3, bounds: [], counts: [3] },
+      JSON.parse('{"step":1,"time":1,"__proto__":9}'),
+    );
+    const index = readAll(open());
+    expect([...index.metrics.keys()].sort()).toEqual(['__proto__', 'loss', 'loss/rank=2', 'step', '~x']);
+    expect([...index.axes.keys()]).toEqual(['epoch/rank=2']);
+    expect(pointsOf(index.metrics.get('__proto__'))).toEqual([[1, 1, 9]]);
+    index.close();
+  });
+});
+
+describe('buckets', () => {
+  const points = fc.array(
+    fc.record({
+      step: fc.integer({ min: 0, max: 5_000 }),
+      time: fc.integer({ min: 0, max: 1_000 }),
+      m: value,
+    }),
+    { maxLength: 2_000 },
+  );
+  it('say what a loop over all points says, by step and by time, over any range', () => {
+    fc.assert(
+      fc.property(
+        points,
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 0, max: 2_500 }),
+        fc.boolean(),
+        (rows, count, from, inTime) => {
+          fs.rmSync(path.join(folder, 'indexes'), { recursive: true, force: true });
+          fs.writeFileSync(metricsFile(), '');
+          const sorted = [...rows].sort((a, b) => a.step - b.step);
+          append(...sorted.map(row => ({ ...row, time: inTime ? row.step : row.time })));
+          const index = readAll(open());
+          const series = index.metrics.get('m');
+          if (series !== undefined) {
+            const all = pointsOf(series);
+            for (const x of ['step', 'time'] as const) {
+              const grid = gridOf(from, 4_000, count, x === 'step', series.blockSpan);
+              const buckets = new Buckets(grid);
+              fillBuckets(series, x, buckets);
+              const plain = new Buckets(grid);
+              for (const [step, time, at] of all) plain.add(x === 'step' ? step : time, at);
+              for (const key of ['x', 'min', 'max', 'last', 'count', 'nan', 'positive', 'negative'] as const)
+                expect([x, key, ...buckets[key]]).toEqual([x, key, ...plain[key]]);
+              const inRange = all.filter(
+                ([step, time]) =>
+                  (x === 'step' ? step : time) >= from && (x === 'step' ? step : time) <= 4_000,
+              );
+              expect(buckets.count.reduce((sum, one) => sum + one, 0)).toBe(inRange.length);
+              expect(grid.count).toBeLessThanOrEqual(count);
+            }
+          }
+          index.close();
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('join a metric with an axis at the steps that both have', () => {
+    append(
+      ...Array.from({ length: 900 }, (_, i) => ({
+        step: i,
+        time: i,
+        m: i,
+        ...(i % 3 === 0 && { axes: { epoch: i / 300 } }),
+      })),
+    );
+    const index = readAll(open());
+    const joined: [number, number][] = [];
+    eachJoined(index.metrics.get('m')!, index.axes.get('epoch')!, (x, at) => joined.push([x, at]));
+    expect(joined).toEqual(Array.from({ length: 300 }, (_, i) => [i / 100, i * 3]));
+    index.close();
+  });
+});
