@@ -10,20 +10,25 @@ const context = join(root, 'deploy/docker/context');
 rmSync(context, { recursive: true, force: true });
 // As deep as in the package: what is read relative to a module is found from here too.
 const outfile = join(context, 'app/dist/cli/kymo.mjs');
-await build({
-  entryPoints: [join(root, 'src/cli/kymo.ts')],
+const shared = {
   bundle: true,
   platform: 'node',
   format: 'esm',
   target: 'node22',
   minifySyntax: true,
   legalComments: 'external',
-  outfile,
   // Some packages are CommonJS and call `require`.
   banner: {
     js: "import { createRequire as kymoCreateRequire } from 'node:module';\nconst require = kymoCreateRequire(import.meta.url);",
   },
   logLevel: 'warning',
+};
+await build({ ...shared, entryPoints: [join(root, 'src/cli/kymo.ts')], outfile });
+// A thread is a file of its own, found beside the module that starts it.
+await build({
+  ...shared,
+  entryPoints: [join(root, 'src/collector/extensions/query/query-worker.ts')],
+  outfile: join(context, 'app/dist/cli/query-worker.js'),
 });
 const { name, version, license, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 writeFileSync(join(context, 'app/package.json'), `${JSON.stringify({ name, version, license, type })}\n`);

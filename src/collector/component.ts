@@ -166,6 +166,8 @@ export interface ExporterType<S extends z.ZodType = z.ZodType> {
   readonly stability: Stability;
   /** A sink whose files are the run's canonical record or part of it: `finish()` waits for its cursor. */
   readonly local: boolean;
+  /** The setting that names the folder of the run folders, in an exporter that writes the canonical record. */
+  keepsRuns?(config: z.infer<S>): string;
   /** Sends `batch.bytes` on as they came: it cannot be given a part of a request, so it takes no `scopes`. */
   readonly forwards?: true;
   readonly config: S;
@@ -302,6 +304,10 @@ export type Health = {
 };
 export interface ExtensionContext extends ComponentContext {
   health(): Health;
+  /** Folder for what this extension keeps beside the journal. Not made. */
+  readonly stateDirectory?: string;
+  /** Folders of the exporters that keep runs (`keepsRuns`); absolute. */
+  readonly runDirectories?: readonly string[];
 }
 export interface ExtensionType<S extends z.ZodType = z.ZodType> {
   readonly kind: 'extension';

@@ -10,6 +10,7 @@ import { wandbExporter } from './exporters/wandb/index.ts';
 import { basicAuthExtension } from './extensions/basicauth/index.ts';
 import { bearerTokenAuthExtension } from './extensions/bearertokenauth/index.ts';
 import { healthCheckExtension } from './extensions/health_check/index.ts';
+import { queryExtension } from './extensions/query/index.ts';
 import { aggregateProcessor } from './processors/aggregate/index.ts';
 import { attributesProcessor } from './processors/attributes/index.ts';
 import { batchProcessor } from './processors/batch/index.ts';
@@ -38,5 +39,5 @@ export const COMPONENTS: Components = {
     otlpHttpExporter,
     otlpGrpcExporter,
   ],
-  extensions: [healthCheckExtension, bearerTokenAuthExtension, basicAuthExtension],
+  extensions: [healthCheckExtension, bearerTokenAuthExtension, basicAuthExtension, queryExtension],
 };

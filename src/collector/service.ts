@@ -9,6 +9,7 @@ import type { Authenticator, Extension, Health, Ingest, Position, Receiver } fro
 import type { CollectorConfig } from './config/config.ts';
 import { type CrashWatch, createCrashWatch, LOOK_INTERVAL_MS } from './crash-watch.ts';
 import { makeRunner, makeRunners, type RunningExporter } from './exporter-runners.ts';
+import { exporterFolder } from './feed/cursor-store.ts';
 import { Feed } from './feed/feed.ts';
 import { DEFAULT_FEED_BYTES } from './feed/limits.ts';
 import { retentionFor } from './feed/retention.ts';
@@ -374,6 +375,8 @@ class CollectorService implements Collector {
       this.#metricsServer = await servePrometheus(address, this.registry);
       this.#logger.info(`metrics at http://${this.#metricsServer.address}/metrics`);
     }
+    const kept = config.exporters.flatMap(({ type, settings }) => type.keepsRuns?.(settings) ?? []);
+    const runDirectories = [...new Set(kept.map(directory => resolve(baseDirectory, directory)))];
     for (const { id, type, settings } of config.extensions) {
       const extension = type.create(
         {
@@ -382,6 +385,8 @@ class CollectorService implements Collector {
           instruments: this.registry.instruments({}),
           baseDirectory,
           health: () => this.health(),
+          stateDirectory: join(this.#journalDirectory, 'state', exporterFolder(`extension ${id}`)),
+          runDirectories,
         },
         settings,
       );

@@ -8,6 +8,7 @@ import { otlpHttpExporter } from '../../../src/collector/exporters/otlp_http/ind
 import { basicAuthExtension } from '../../../src/collector/extensions/basicauth/index.ts';
 import { bearerTokenAuthExtension } from '../../../src/collector/extensions/bearertokenauth/index.ts';
 import { healthCheckExtension } from '../../../src/collector/extensions/health_check/index.ts';
+import { queryExtension } from '../../../src/collector/extensions/query/index.ts';
 import { otlpReceiver } from '../../../src/collector/receivers/otlp/index.ts';
 
 interface Node {
@@ -39,6 +40,7 @@ const COMPONENTS = [
   ['exporters/otlp_http', otlpHttpExporter.config],
   ['exporters/otlp_grpc', otlpGrpcExporter.config],
   ['extensions/health_check', healthCheckExtension.config],
+  ['extensions/query', queryExtension.config],
   ['extensions/bearertokenauth', bearerTokenAuthExtension.config],
   ['extensions/basicauth', basicAuthExtension.config],
 ] as const;

@@ -24,6 +24,7 @@ export const jsonlExporter: ExporterType<typeof config> = {
   signals: ['metrics', 'logs', 'traces'],
   stability: 'beta',
   local: true,
+  keepsRuns: ({ directory }) => directory,
   config,
   create: (context, settings) =>
     new JsonlExporter(context, {
