@@ -19,6 +19,7 @@ const BENCHMARKS = {
   jsonl: 'the jsonl exporter alone',
   tensorboard: 'the tensorboard exporter alone',
   'read-metrics': 'metrics read back: typed columns against JSON.parse',
+  query: 'the query index: what it costs, how fast it answers',
 };
 const HELP = `usage: npm run bench [-- [--only NAME]… [--quick] [--json] [--no-build]]
 

@@ -84,21 +84,67 @@ export class Buckets {
   }
 
   add(x: number, value: number): void {
-    const { grid } = this;
-    if (!(x >= grid.from && x <= grid.to)) return;
-    const i = bucketOf(grid, x);
-    this.count[i]!++;
-    if (x > this.x[i]!) this.x[i] = x;
-    if (value - value === 0) {
-      if (value < this.min[i]!) this.min[i] = value;
-      if (value > this.max[i]!) this.max[i] = value;
-      if (x >= this.#lastX[i]!) {
-        this.#lastX[i] = x;
-        this.last[i] = value;
+    one[0] = x;
+    other[0] = value;
+    this.addAll(one, other, 1);
+  }
+
+  /** Neighbours mostly share a bucket: what is in it is summed up before it is written back. */
+  addAll(xs: Float64Array, values: Float64Array, length: number): void {
+    const { from, to, width, count: buckets } = this.grid;
+    let bucket = -1;
+    let points = 0;
+    let greatest = 0;
+    let min = 0;
+    let max = 0;
+    let last = 0;
+    let lastX = 0;
+    for (let j = 0; j < length; j++) {
+      const x = xs[j]!;
+      if (!(x >= from && x <= to)) continue;
+      const at = Math.min(Math.floor((x - from) / width), buckets - 1);
+      if (at !== bucket) {
+        if (bucket >= 0) this.#put(bucket, points, greatest, min, max, last, lastX);
+        bucket = at;
+        points = this.count[at]!;
+        greatest = this.x[at]!;
+        min = this.min[at]!;
+        max = this.max[at]!;
+        last = this.last[at]!;
+        lastX = this.#lastX[at]!;
       }
-    } else if (Number.isNaN(value)) this.nan[i]!++;
-    else if (value > 0) this.positive[i]!++;
-    else this.negative[i]!++;
+      points++;
+      if (x > greatest) greatest = x;
+      const value = values[j]!;
+      if (value - value === 0) {
+        if (value < min) min = value;
+        if (value > max) max = value;
+        if (x >= lastX) {
+          lastX = x;
+          last = value;
+        }
+      } else if (Number.isNaN(value)) this.nan[at]!++;
+      else if (value > 0) this.positive[at]!++;
+      else this.negative[at]!++;
+    }
+    if (bucket >= 0) this.#put(bucket, points, greatest, min, max, last, lastX);
+  }
+
+  #put(
+    bucket: number,
+    points: number,
+    greatest: number,
+    min: number,
+    max: number,
+    last: number,
+    lastX: number,
+  ): void {
+    this.count[bucket] = points;
+    this.x[bucket] = greatest;
+    this.min[bucket] = min;
+    this.max[bucket] = max;
+    this.last[bucket] = last;
+    this.#lastX[bucket] = lastX;
   }
 
   /** A block that lies in bucket `i` as a whole. */
@@ -117,6 +163,9 @@ export class Buckets {
     this.negative[i]! += data[at + NEGATIVE_INFINITIES]!;
   }
 }
+
+const one = new Float64Array(1);
+const other = new Float64Array(1);
 
 /** Puts a series into buckets along its steps or times. */
 export function fillBuckets(series: Series, x: 'step' | 'time', buckets: Buckets): void {
@@ -145,12 +194,9 @@ export function fillBuckets(series: Series, x: 'step' | 'time', buckets: Buckets
       }
     }
     const columns = file.read(data[at + SLOT]!);
-    const xs = byStep ? columns.steps : columns.times;
-    const count = data[at + COUNT]!;
-    for (let j = 0; j < count; j++) buckets.add(xs[j]!, columns.values[j]!);
+    buckets.addAll(byStep ? columns.steps : columns.times, columns.values, data[at + COUNT]!);
   }
-  const xs = byStep ? tail.steps : tail.times;
-  for (let j = 0; j < tail.count; j++) buckets.add(xs[j]!, tail.values[j]!);
+  buckets.addAll(byStep ? tail.steps : tail.times, tail.values, tail.count);
 }
 
 /** Calls `take` with each point of `series` that lies within the range, in order of step. */
