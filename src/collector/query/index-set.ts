@@ -4,7 +4,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { confinedFolder } from '../runs/confined.ts';
 import {
+  ACTIVE_MS,
   BUSY_COMMIT_MS,
+  LOOK_AT_ALL_MS,
   LOOK_INTERVAL_MS,
   MAX_OPEN_BYTES,
   MAX_OPEN_RUNS,
@@ -25,14 +27,22 @@ export interface IndexSetOptions {
   readonly tell: (message: string, error: unknown) => void;
 }
 
+/** What the last look found. A run whose files have the same size needs no look inside. */
+interface KnownRun {
+  readonly place: RunPlace;
+  size: number;
+  changedMs: number;
+}
+
 export class IndexSet {
   readonly #options: IndexSetOptions;
   /** Least recently used first. */
   readonly #open = new Map<string, RunIndex>();
-  /** Size of the metrics files when the index had read all of it; a run whose files have it still needs no look inside. */
-  readonly #known = new Map<string, number>();
+  /** By root and folder. */
+  readonly #known = new Map<string, KnownRun>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #told = new Set<string>();
+  #lookedAtAllMs = 0;
   #looking: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -90,7 +100,7 @@ export class IndexSet {
   }
 
   async #find(root: string, folder: string): Promise<RunIndex> {
-    const place = this.#place(root, folder);
+    const { place } = this.#run(root, folder);
     // Two at once would write the same files.
     while (this.#closing.has(place.key)) await this.#closing.get(place.key);
     let index = this.#open.get(place.key);
@@ -100,36 +110,51 @@ export class IndexSet {
     return index;
   }
 
-  #place(root: string, folder: string): RunPlace {
-    const key = createHash('sha256').update(`${root}\0${folder}`).digest('hex').slice(0, KEY_DIGITS);
-    return { root, folder, indexes: this.#options.directory, key };
+  #run(root: string, folder: string): KnownRun {
+    const name = `${root}\0${folder}`;
+    let run = this.#known.get(name);
+    if (run === undefined) {
+      const key = createHash('sha256').update(name).digest('hex').slice(0, KEY_DIGITS);
+      const place = { root, folder, indexes: this.#options.directory, key };
+      run = { place, size: 0, changedMs: Date.now() };
+      this.#known.set(name, run);
+    }
+    return run;
   }
 
   async #look(): Promise<void> {
+    const everyone = Date.now() - this.#lookedAtAllMs >= LOOK_AT_ALL_MS;
+    if (everyone) this.#lookedAtAllMs = Date.now();
     const there = new Set<string>();
     for (const root of this.#options.roots) {
       for (const folder of this.folders(root)) {
         if (this.#stopped) return;
-        const { key } = this.#place(root, folder);
-        there.add(key);
-        const size = metricsSize(root, folder);
-        if (size === 0 || this.#known.get(key) === size) continue;
-        try {
-          await this.#keepUp(root, folder);
-          this.#known.set(key, size);
-          await this.#makeRoom();
-        } catch (error) {
-          // Tried again when it has grown.
-          this.#known.set(key, size);
-          if (!this.#told.has(key))
-            this.#options.tell(`the run in ${path.join(root, folder)} is not indexed`, error);
-          this.#told.add(key);
-        }
-        await turn();
+        const run = this.#run(root, folder);
+        there.add(run.place.key);
+        if (!everyone && Date.now() - run.changedMs > ACTIVE_MS) continue;
+        await this.#lookAt(run);
       }
     }
     await this.#commitDue();
-    this.#removeOrphans(there);
+    if (everyone) this.#removeOrphans(there);
+  }
+
+  async #lookAt(run: KnownRun): Promise<void> {
+    const { root, folder } = run.place;
+    const size = metricsSize(root, folder);
+    if (run.size === size) return;
+    run.changedMs = Date.now();
+    // Also where it fails: tried again when it has grown.
+    run.size = size;
+    try {
+      await this.#keepUp(root, folder);
+      await this.#makeRoom();
+    } catch (error) {
+      const where = path.join(root, folder);
+      if (!this.#told.has(where)) this.#options.tell(`the run in ${where} is not indexed`, error);
+      this.#told.add(where);
+    }
+    await turn();
   }
 
   async #keepUp(root: string, folder: string): Promise<void> {
@@ -189,13 +214,13 @@ export class IndexSet {
   /** Indexes of runs that somebody removed. */
   #removeOrphans(there: ReadonlySet<string>): void {
     const { directory } = this.#options;
+    for (const [name, run] of this.#known) if (!there.has(run.place.key)) this.#known.delete(name);
     for (const key of fs.readdirSync(directory)) {
       if (there.has(key) || !new RegExp(`^[0-9a-f]{${KEY_DIGITS}}$`).test(key)) continue;
       const index = this.#open.get(key);
       if (this.#closing.has(key) || (index !== undefined && index.users > 0)) continue;
       index?.close();
       this.#open.delete(key);
-      this.#known.delete(key);
       fs.rmSync(confinedFolder(directory, key), { recursive: true, force: true });
     }
   }

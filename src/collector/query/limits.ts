@@ -34,8 +34,10 @@ export const MAX_INDEX_BYTES = 1024 * MiB;
 /** Runs below one directory that are listed and indexed; the newest by name win. */
 export const MAX_RUNS = 20_000;
 
-/** How often run folders are looked at. */
+/** How often runs that grow are looked at. One that has not grown for a while has its turn with all others: a look costs some system calls. */
 export const LOOK_INTERVAL_MS = 1_000;
+export const ACTIVE_MS = 60_000;
+export const LOOK_AT_ALL_MS = 30_000;
 /** An index is written when its run has been quiet this long, or at the latest after the second: a crash costs reading again, nothing else. */
 export const QUIET_COMMIT_MS = 3_000;
 export const BUSY_COMMIT_MS = 30_000;

@@ -24,6 +24,8 @@ export const queryExtension: ExtensionType<typeof querySettings> = {
   create: (context, settings) => new Query(context, settings),
 };
 
+/** Counter of answers, by HTTP status. */
+const ANSWERS_METRIC = 'kymo_query_answers';
 const SHOWN_REASONS = { busy: 503, late: 504, failed: 503 } as const;
 const FAILURES = {
   busy: 'too many queries at once; come again in a second',
@@ -63,6 +65,9 @@ class Query implements Extension {
     const onRequest: http.RequestListener = (request, response) => {
       request.resume();
       for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+      response.once('finish', () =>
+        this.#context.instruments.count(ANSWERS_METRIC, 1, { status: `${response.statusCode}` }),
+      );
       const verdict = guard(request, response);
       if (verdict.kind === 'forbidden') sendError(response, 403, verdict.message);
       // Pages may load pictures from anywhere without an Origin; browsers say so.
