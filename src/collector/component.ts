@@ -315,6 +315,8 @@ export interface ExtensionType<S extends z.ZodType = z.ZodType> {
   readonly aliases?: readonly string[];
   readonly stability: Stability;
   readonly config: S;
+  /** The extensions that say who may ask it; they are started before it. */
+  authenticators?(config: z.infer<S>): readonly AuthenticatorReference[];
   /** Whom it authenticates with these settings; left out by an extension that does not. */
   authenticates?(config: z.infer<S>): readonly (keyof Authenticator)[];
   /** Where it would listen, for looking beforehand whether that is free. */

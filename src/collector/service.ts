@@ -377,7 +377,10 @@ class CollectorService implements Collector {
     }
     const kept = config.exporters.flatMap(({ type, settings }) => type.keepsRuns?.(settings) ?? []);
     const runDirectories = [...new Set(kept.map(directory => resolve(baseDirectory, directory)))];
-    for (const { id, type, settings } of config.extensions) {
+    // Who is let in must be known before anybody listens.
+    const first = config.extensions.filter(({ type }) => type.authenticates !== undefined);
+    const others = config.extensions.filter(({ type }) => type.authenticates === undefined);
+    for (const { id, type, settings } of [...first, ...others]) {
       const extension = type.create(
         {
           id,
@@ -387,6 +390,7 @@ class CollectorService implements Collector {
           health: () => this.health(),
           stateDirectory: join(this.#journalDirectory, 'state', exporterFolder(`extension ${id}`)),
           runDirectories,
+          authenticators: this.#authenticators,
         },
         settings,
       );

@@ -144,6 +144,7 @@ export function check(root: ConfigNode, components: Components, directory: strin
   };
   checkAuth('receivers', 'server', receivers.values());
   checkAuth('exporters', 'client', exporters.values());
+  checkAuth('extensions', 'server', extensions.values());
 
   const pipelines: Pipeline[] = [];
   const chains = new Chains();

@@ -2,9 +2,11 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import { z } from 'zod';
-import type { Extension, ExtensionContext, ExtensionType } from '../../component.ts';
+import type { AuthVerdict, Extension, ExtensionContext, ExtensionType } from '../../component.ts';
+import { authReference, authSettings, resolveAuthenticator } from '../../config/authenticators.ts';
 import { formatEndpoint, listenEndpoint } from '../../config/values.ts';
 import { isLoopback, listenOn } from '../../listen.ts';
+import { NOT_LET_IN } from '../../receivers/otlp/answers.ts';
 import { createBrowserGuard } from '../../receivers/otlp/browser-guard.ts';
 import { confinedOpenExisting } from '../../runs/confined.ts';
 import type { Answer } from './answers.ts';
@@ -13,6 +15,7 @@ import { QueryThread } from './thread.ts';
 
 const querySettings = z.strictObject({
   endpoint: listenEndpoint().prefault('localhost:4319').describe('`host:port` to listen on'),
+  auth: authSettings,
 });
 type QuerySettings = z.infer<typeof querySettings>;
 
@@ -21,6 +24,10 @@ export const queryExtension: ExtensionType<typeof querySettings> = {
   type: 'query',
   stability: 'alpha',
   config: querySettings,
+  authenticators: ({ auth }) => authReference(auth, []),
+  listens: (id, { endpoint }) => [
+    { setting: `extensions::${id}::endpoint`, target: { transport: 'tcp', endpoint } },
+  ],
   create: (context, settings) => new Query(context, settings),
 };
 
@@ -62,6 +69,25 @@ class Query implements Extension {
     }
     const local = isLoopback(endpoint.host);
     const guard = createBrowserGuard({ checkHost: local, ownHost: endpoint.host, cors: undefined });
+    const { auth } = this.#settings;
+    const authenticator = resolveAuthenticator(this.#context, auth, 'server', `extensions::${id}::auth`);
+    const judge = (
+      verdict: AuthVerdict,
+      request: http.IncomingMessage,
+      response: http.ServerResponse,
+    ): void => {
+      if (response.destroyed) return;
+      if (verdict.kind === 'known') void this.#answer(request, response);
+      else if (verdict.kind === 'busy') {
+        response.setHeader('retry-after', '1');
+        sendError(response, 503, 'too many are being looked at; come again in a second');
+      } else {
+        logger.debug('somebody who asked was not let in', { reason: verdict.reason });
+        response.setHeader('www-authenticate', authenticator?.challenge ?? '');
+        response.setHeader('connection', 'close');
+        sendError(response, 401, NOT_LET_IN);
+      }
+    };
     const onRequest: http.RequestListener = (request, response) => {
       request.resume();
       for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
@@ -78,7 +104,12 @@ class Query implements Extension {
         sendError(response, 405, 'only GET and HEAD are answered');
       } else if ((request.url ?? '').length > MAX_URL_CHARACTERS)
         sendError(response, 414, `a request has at most ${MAX_URL_CHARACTERS} characters`);
-      else void this.#answer(request, response);
+      else if (authenticator === undefined) judge({ kind: 'known' }, request, response);
+      else {
+        const verdict = authenticator.check(name => headerText(request, name));
+        if (verdict instanceof Promise) void verdict.then(late => judge(late, request, response));
+        else judge(verdict, request, response);
+      }
     };
     const listening = await listenOn(
       { transport: 'tcp', endpoint },
@@ -100,11 +131,13 @@ class Query implements Extension {
     this.#addresses = listening.addresses;
     this.#thread = new QueryThread({ roots: runDirectories, directory: stateDirectory }, logger);
     logger.info(`queries at ${this.#addresses.join(', ')} (${formatEndpoint(endpoint)})`);
-    if (!local)
-      logger.warn(
-        `extensions::${id}::endpoint: ${formatEndpoint(endpoint)} is reachable from other machines and asks for no credentials: ` +
-          'anyone who reaches it can read your runs. Use localhost.',
-      );
+    if (local) return;
+    const reachable = `extensions::${id}::endpoint: ${formatEndpoint(endpoint)} is reachable from other machines and asks for`;
+    logger.warn(
+      auth === undefined
+        ? `${reachable} no credentials: anyone who reaches it can read your runs. Use localhost, or auth.`
+        : `${reachable} credentials without TLS: anyone on the way can read them. Put a proxy with TLS in front, or use localhost.`,
+    );
   }
 
   /** Where it listens. */
@@ -148,6 +181,11 @@ class Query implements Extension {
       else response.destroy();
     }
   }
+}
+
+function headerText(request: http.IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
 }
 
 function sendError(response: http.ServerResponse, status: number, message: string): void {

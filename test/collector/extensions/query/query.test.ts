@@ -460,6 +460,40 @@ it('a restart answers the same from the index that was kept', async () => {
   expect((await ask(url)).rows).toEqual(before);
 });
 
+describe('with an authenticator', () => {
+  const guarded = CONFIG.replace('directory: journal', 'directory: guarded').replace(
+    'query: {endpoint: "localhost:0"}',
+    'query: {endpoint: "localhost:0", auth: {authenticator: bearertokenauth}}, bearertokenauth: {token: open-sesame}',
+  );
+
+  it('answers only who shows the token, whatever the order of extensions', async () => {
+    const other = await start(guarded.replace('[journal, query]', '[query, journal, bearertokenauth]'));
+    try {
+      const asked = (headers: Record<string, string>, url = '/api/v1/runs') =>
+        request(other.port, { method: 'GET', path: url, headers });
+      for (const url of ['/api/v1/runs', '/api/v1/openapi.json', '/nowhere']) {
+        const answer = await asked({}, url);
+        expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
+      }
+      expect((await asked({ authorization: 'Bearer wrong' })).status).toBe(401);
+      const answer = await asked({ authorization: 'Bearer open-sesame' });
+      expect([answer.status, JSON.parse(answer.body.toString()).total > 0]).toEqual([200, true]);
+    } finally {
+      await other.collector.stop(5_000);
+    }
+  });
+
+  it('that is not there, or not started, no configuration is made', () => {
+    for (const config of [
+      guarded,
+      guarded.replace('authenticator: bearertokenauth', 'authenticator: nobody'),
+    ]) {
+      const { problems } = loadConfig({ sources: [`yaml:${config}`], env: {}, components: COMPONENTS });
+      expect(problems.map(problem => problem.path)).toEqual(['extensions::query::auth']);
+    }
+  });
+});
+
 it('without the record of runs it says what is missing', async () => {
   const other = CONFIG.replaceAll('jsonl: {directory: runs}', 'debug: {}')
     .replaceAll('[jsonl]', '[debug]')
