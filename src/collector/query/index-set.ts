@@ -76,8 +76,7 @@ export class IndexSet {
     const index = await this.#find(root, folder);
     index.users++;
     try {
-      const giveUpAt = Date.now() + CATCH_UP_MS;
-      while (index.readMore() && Date.now() < giveUpAt) await turn();
+      await this.#read(index, Date.now() + CATCH_UP_MS);
       return work(index);
     } finally {
       index.users--;
@@ -104,6 +103,10 @@ export class IndexSet {
     // Two at once would write the same files.
     while (this.#closing.has(place.key)) await this.#closing.get(place.key);
     let index = this.#open.get(place.key);
+    if (index?.spoiled === true && index.users === 0) {
+      await this.#close(index);
+      return this.#find(root, folder);
+    }
     if (index === undefined) index = new RunIndex(place);
     else this.#open.delete(place.key);
     this.#open.set(place.key, index);
@@ -161,13 +164,19 @@ export class IndexSet {
     const index = await this.#find(root, folder);
     index.users++;
     try {
-      while (!this.#stopped && index.readMore()) await turn();
+      await this.#read(index, Number.POSITIVE_INFINITY);
+    } finally {
+      index.users--;
+    }
+  }
+
+  async #read(index: RunIndex, giveUpAt: number): Promise<void> {
+    try {
+      while (!this.#stopped && index.readMore() && Date.now() < giveUpAt) await turn();
     } catch (error) {
       // It may hold half of a piece: what is committed stands.
       index.spoiled = true;
       throw error;
-    } finally {
-      index.users--;
     }
   }
 

@@ -24,9 +24,9 @@ export const MAX_LINE_BYTES = 64 * MiB;
 export const CHECKED_BYTES = 4 * KiB;
 
 /** What open indexes may take in memory together, about; the least recently used are written and closed. */
-export const MAX_OPEN_BYTES = 256 * MiB;
+export const MAX_OPEN_BYTES = 64 * MiB;
 /** Blocks kept after they were read, 6.5 KiB each. */
-export const MAX_CACHED_BLOCKS = 8_192;
+export const MAX_CACHED_BLOCKS = 4_096;
 /** Runs whose files are open at a time. */
 export const MAX_OPEN_RUNS = 128;
 /** An index file larger than this was not written by us. */

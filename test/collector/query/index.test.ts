@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Buckets, bucketOf, eachJoined, fillBuckets, gridOf } from '../../../src/collector/query/buckets.ts';
+import { IndexSet } from '../../../src/collector/query/index-set.ts';
 import { RunIndex } from '../../../src/collector/query/run-index.ts';
 import type { Series } from '../../../src/collector/query/series.ts';
 import { valueJson } from '../../../src/collector/runs/json.ts';
@@ -330,5 +331,42 @@ describe('buckets', () => {
     eachJoined(index.metrics.get('m')!, index.axes.get('epoch')!, (x, at) => joined.push([x, at]));
     expect(joined).toEqual(Array.from({ length: 300 }, (_, i) => [i / 100, i * 3]));
     index.close();
+  });
+});
+
+describe('the indexes of a directory', () => {
+  const waitFor = async (what: string, isSo: () => boolean): Promise<void> => {
+    for (const giveUpAt = Date.now() + 15_000; !isSo(); await new Promise(resolve => setTimeout(resolve, 20)))
+      if (Date.now() > giveUpAt) throw new Error(`timed out waiting for ${what}`);
+  };
+  const indexes = (): string[] => fs.readdirSync(path.join(folder, 'indexes'));
+
+  it('keep up by themselves, survive a file that cannot be read, and go with their runs', async () => {
+    append({ step: 1, time: 1, m: 1 });
+    // Neither a run that leads elsewhere nor one that is unreadable holds up the others.
+    fs.mkdirSync(path.join(folder, 'runs/bad/logs'), { recursive: true });
+    fs.symlinkSync(metricsFile(), path.join(folder, 'runs/bad/logs/metrics.jsonl'));
+    const told: string[] = [];
+    const set = new IndexSet({
+      roots: [path.join(folder, 'runs')],
+      directory: path.join(folder, 'indexes'),
+      tell: message => told.push(message),
+    });
+    set.start();
+    await waitFor('what is wrong to be told', () => told.length > 0);
+    expect(told).toEqual([expect.stringContaining('runs/bad is not indexed')]);
+    const root = path.join(folder, 'runs');
+    expect(await set.use(root, 'r', index => pointsOf(index.metrics.get('m')).length)).toBe(1);
+    await expect(set.use(root, 'bad', () => 0)).rejects.toThrow('symbolic link');
+    append({ step: 2, time: 1, m: 1 });
+    expect(await set.use(root, 'r', index => pointsOf(index.metrics.get('m')).length)).toBe(2);
+    await set.stop();
+    fs.rmSync(path.join(folder, 'runs/r'), { recursive: true });
+    fs.rmSync(path.join(folder, 'runs/bad'), { recursive: true });
+    expect(indexes().length).toBeGreaterThan(0);
+    const next = new IndexSet({ roots: [root], directory: path.join(folder, 'indexes'), tell: () => {} });
+    next.start();
+    await waitFor('the indexes to go', () => indexes().length === 0);
+    await next.stop();
   });
 });

@@ -10,7 +10,13 @@ import { NOT_LET_IN } from '../../receivers/otlp/answers.ts';
 import { createBrowserGuard } from '../../receivers/otlp/browser-guard.ts';
 import { confinedOpenExisting } from '../../runs/confined.ts';
 import type { Answer } from './answers.ts';
-import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_URL_CHARACTERS } from './limits.ts';
+import {
+  HEADERS_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+  MAX_CONNECTIONS,
+  MAX_URL_CHARACTERS,
+  SOCKET_TIMEOUT_MS,
+} from './limits.ts';
 import { QueryThread } from './thread.ts';
 
 const querySettings = z.strictObject({
@@ -123,6 +129,7 @@ class Query implements Extension {
           onRequest,
         );
         server.maxConnections = MAX_CONNECTIONS;
+        server.setTimeout(SOCKET_TIMEOUT_MS);
         return server;
       },
       `extensions::${id}::endpoint`,

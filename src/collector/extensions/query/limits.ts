@@ -7,16 +7,18 @@ const MiB = 1024 * KiB;
 export const MAX_WAITING = 64;
 /** What one query may take, waiting included. */
 export const QUERY_TIMEOUT_MS = 60_000;
+/** A peer that takes nothing for this long gives its connection back. Longer than any answer is waited for. */
+export const SOCKET_TIMEOUT_MS = 2 * QUERY_TIMEOUT_MS;
 export const MAX_CONNECTIONS = 128;
 export const HEADERS_TIMEOUT_MS = 10_000;
 /** Longer than Grafana's idle connections. */
 export const IDLE_TIMEOUT_MS = 90_000;
 /** Path and parameters. Node's own limit for all headers together is 16 KiB. */
 export const MAX_URL_CHARACTERS = 14 * KiB;
-/** How often the thread that answers is started again after a failure, and how long it rests before. */
+/** How often the thread that answers is started again after a failure, and how long it rests before. Its heap is part of the collector's memory. */
 export const MAX_THREAD_STARTS = 10;
 export const THREAD_RESTART_MS = 1_000;
-export const THREAD_MAX_HEAP_MIB = 1_024;
+export const THREAD_MAX_HEAP_MIB = 384;
 
 export const MAX_RUNS_PER_PAGE = 1_000;
 export const MAX_METRICS_PER_PAGE = 10_000;
