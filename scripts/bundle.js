@@ -1,6 +1,6 @@
 // Bundles the command line to one file, with what it reads beside it: the build context of the container image.
 import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -25,11 +25,13 @@ const shared = {
 };
 await build({ ...shared, entryPoints: [join(root, 'src/cli/kymo.ts')], outfile });
 // A thread is a file of its own, found beside the module that starts it.
-await build({
-  ...shared,
-  entryPoints: [join(root, 'src/collector/extensions/query/query-worker.ts')],
-  outfile: join(context, 'app/dist/cli/query-worker.js'),
-});
+const THREADS = ['extensions/basicauth/compare-worker', 'extensions/query/query-worker'];
+for (const thread of THREADS)
+  await build({
+    ...shared,
+    entryPoints: [join(root, `src/collector/${thread}.ts`)],
+    outfile: join(context, 'app/dist/cli', `${basename(thread)}.js`),
+  });
 const { name, version, license, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 writeFileSync(join(context, 'app/package.json'), `${JSON.stringify({ name, version, license, type })}\n`);
 cpSync(join(root, 'collector-config'), join(context, 'app/collector-config'), { recursive: true });
