@@ -5,6 +5,7 @@ import { basename, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { LineReader } from '../register/line-reader.ts';
 import { lineScalars } from '../register/line-scalars.ts';
+import { isTrue } from '../register/start.ts';
 import { type Severity, TextRecords } from '../register/text-records.ts';
 import { init } from '../research/init.ts';
 import type { Run } from '../research/run.ts';
@@ -44,6 +45,9 @@ Environment: all KYMO_* variables count (kymo env lists them); KYMO_PARSE_STDOUT
     const split = args.indexOf('--');
     const own = split < 0 ? args : args.slice(0, split);
     const command = split < 0 ? [] : args.slice(split + 1);
+    const first = own.find(arg => !arg.startsWith('-'));
+    if (split < 0 && first !== undefined && first === own[0])
+      throw new UsageError(`put -- before the program: kymo run -- ${own.join(' ')}`);
     const { values } = readArguments(own, {
       project: { type: 'string' },
       name: { type: 'string' },
@@ -138,7 +142,7 @@ function keep(
 ): Promise<void> {
   if (from === null) return Promise.resolve();
   const records = new TextRecords(logger);
-  const parses = logger === 'stdout' && process.env.KYMO_PARSE_STDOUT === '1';
+  const parses = logger === 'stdout' && isTrue(process.env.KYMO_PARSE_STDOUT);
   const lines = new LineReader(line => {
     if (line.trim() !== '') records.add(run, severity, line);
     const scalars = parses ? lineScalars(line) : undefined;

@@ -1,7 +1,7 @@
 // `kymo runs`: the runs of a folder as a table, the newest first.
 import { printable } from '../semconv/printable.ts';
 import { shortDuration, shortNumber } from './amounts.ts';
-import { type Command, EXIT_OK, readArguments, UsageError } from './command.ts';
+import { type Command, EXIT_OK, printError, readArguments, UsageError } from './command.ts';
 import { checkKey, comparison, keyOf, metricOf, parseCondition } from './run-filter.ts';
 import type { RunEntry } from './run-folder.ts';
 import { listRuns, runsDirectory, tellStrangers } from './run-list.ts';
@@ -69,6 +69,8 @@ Keys: id name project group job_type tag state attempts steps duration created u
       process.stdout.write(`${JSON.stringify(chosen.map(asJson), undefined, 2)}\n`);
       return EXIT_OK;
     }
+    if (chosen.length === 0)
+      printError(list.runs.length === 0 ? 'no run is here' : `none of ${list.runs.length} runs matches`);
     const metrics = (values.metrics ?? []).flatMap(text => text.split(',')).filter(name => name !== '');
     const { stdout } = process;
     const width = stdout.isTTY === true ? stdout.columns : undefined;

@@ -4,6 +4,10 @@
 const MAX_LINE = 4_096;
 const MAX_VALUES = 100;
 const STEP_NAMES = 'global_step|step|iteration|iter|update|batch';
+/** Where nothing better is named. */
+const EPOCH = /(?:^|[\s[(|,;])epoch\s*[:=#]?\s*(\d[\d_,]*)/i;
+/** What `console.log` makes of an object behind the text. */
+const OBJECT = /\{[^{}]*\}/g;
 const NUMBER = String.raw`[-+]?(?:\d[\d_,]*\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|nan|inf(?:inity)?)`;
 /** `step 100`, `step=100`, `[step: 1,000/50,000]`. */
 const STEP = new RegExp(String.raw`(?:^|[\s\[(|,;])(?:${STEP_NAMES})\s*[:=#]?\s*(\d[\d_,]*)`, 'i');
@@ -45,10 +49,10 @@ function fromJson(text: string): LineScalars | undefined {
 }
 
 function fromText(text: string): LineScalars | undefined {
-  const step = numberOf(STEP.exec(text)?.[1] ?? '');
+  const step = numberOf((STEP.exec(text) ?? EPOCH.exec(text))?.[1] ?? '');
   if (!isStep(step)) return undefined;
   const values: [string, number][] = [];
-  for (const [, name, value] of text.matchAll(PAIR))
+  for (const [, name, value] of text.replace(OBJECT, ' ').matchAll(PAIR))
     if (!IS_STEP.test(name!)) values.push([name!, numberOf(value!)]);
   return found(step, values);
 }

@@ -33,7 +33,7 @@ export function start(env: NodeJS.ProcessEnv, tell: (line: string) => void): voi
   }
   init();
   if (environmentValue('KYMO_CONSOLE', env) !== '0') captureConsole();
-  if (environmentValue('KYMO_PARSE_STDOUT', env) === '1') readScalarsFromOutput();
+  if (isTrue(env.KYMO_PARSE_STDOUT)) readScalarsFromOutput();
   tellChildren();
   const instrumentations = new Instrumentations(env, tell);
   watchFetch(() => instrumentations.ready('undici'));
@@ -52,6 +52,7 @@ function isLayers(exports: unknown): exports is Tfjs {
   return typeof exports === 'object' && exports !== null && 'LayersModel' in exports && 'Callback' in exports;
 }
 
-function isTrue(text: string | undefined): boolean {
-  return text?.trim().toLowerCase() === 'true';
+/** As people write it in an environment variable. */
+export function isTrue(text: string | undefined): boolean {
+  return ['1', 'true', 'yes', 'on'].includes(text?.trim().toLowerCase() ?? '');
 }

@@ -214,7 +214,7 @@ class Training {
       parameters: model.countParams?.() ?? 0,
       optimizer: model.optimizer?.getClassName?.() ?? '',
       learning_rate: learningRate(model) ?? null,
-      loss: typeof model.loss === 'function' ? model.loss.name : (JSON.stringify(model.loss) ?? ''),
+      loss: lossName(model.loss),
       layers: (model.layers ?? []).map(layer => `${layer.name} (${layer.getClassName()})`),
       fit,
     };
@@ -327,4 +327,10 @@ function advance(model: object): number {
 function learningRate({ optimizer }: Model): number | undefined {
   const rate = optimizer?.learningRate;
   return typeof rate === 'number' ? rate : undefined;
+}
+
+/** One loss by its name, several as JSON. */
+function lossName(loss: unknown): string {
+  if (typeof loss === 'string') return loss;
+  return typeof loss === 'function' ? loss.name : (JSON.stringify(loss) ?? '');
 }

@@ -1,8 +1,9 @@
 // The worker's link to the bundled collector: finds it or starts it, and holds the connection that tells it we live.
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs';
 import * as http from 'node:http';
 import { connect } from 'node:net';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { COLLECTOR_ENVIRONMENT, COLLECTOR_NODE_FLAGS } from '../semconv/collector-process.ts';
 import {
@@ -301,6 +302,9 @@ function collectorEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const own: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(env))
     if (name !== 'NODE_OPTIONS' && !name.startsWith('OTEL_') && name !== 'KYMO_RUN_ID') own[name] = value;
+  // The collector works in the project folder; a file beside the program is found all the same.
+  const config = env.KYMO_CONFIG && resolve(env.KYMO_CONFIG);
+  if (config && existsSync(config)) own.KYMO_CONFIG = config;
   own.KYMO_INTERNAL = '1';
   for (const [name, value] of Object.entries(COLLECTOR_ENVIRONMENT)) own[name] ??= value;
   // Whoever waits for its end shall not wait for clients that cannot come.

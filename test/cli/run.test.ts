@@ -100,6 +100,9 @@ describe('kymo run', () => {
       code: 2,
       stderr: 'kymo run: a command is needed: kymo run -- node train.js; see kymo run --help\n',
     });
+    expect((await kymo(['python3', 'x.py'])).stderr).toContain(
+      'put -- before the program: kymo run -- python3 x.py',
+    );
     expect((await kymo(['--capture', 'maybe', '--', 'true'])).stderr).toContain(
       '--capture is one of auto, always, never',
     );

@@ -144,6 +144,12 @@ describe('kymo runs', () => {
     expect((await kymo('runs', 'runs/a-file')).stderr).toContain('a-file is not a folder');
   });
 
+  it('says when no run matches', async () => {
+    const { code, stderr } = await kymo('runs', '--filter', 'state=crash');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/none of \d runs matches\n/);
+  });
+
   it('ends quietly when its reader does', async () => {
     const child = spawn('sh', ['-c', `"${process.execPath}" "${KYMO}" runs --json 2>&1 | head -1`], {
       cwd: folder,

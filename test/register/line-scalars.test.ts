@@ -14,6 +14,8 @@ describe('a printed line', () => {
       { loss: -0.25, grad_norm: Number.NaN, scale: Infinity },
     ],
     ['global_step=12 reward=.5', 12, { reward: 0.5 }],
+    ['epoch 3: loss=nan lr=1e-4 time=12:30 v=1.2.3 n=1,000', 3, { loss: Number.NaN, lr: 1e-4, n: 1000 }],
+    ['step 1 loss=0.5 { a: 1, b: 2 }', 1, { loss: 0.5 }],
     ['{"step":100,"loss":0.42,"note":"x"}', 100, { loss: 0.42 }],
     ['  {"loss":0.42}  ', undefined, { loss: 0.42 }],
   ])('%s', (line, step, values) => {

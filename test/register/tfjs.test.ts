@@ -123,7 +123,7 @@ describe.each(Object.entries(programs))('%s', (name, script) => {
       tfjs: {
         optimizer: 'SGD',
         learning_rate: 0.1,
-        loss: '"meanSquaredError"',
+        loss: 'meanSquaredError',
         parameters: 17,
         fit: { batchSize: 8 },
       },

@@ -1,5 +1,13 @@
 // What KYMO_* and OTEL_* variables change, seen by a real receiver or in the project folder.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -390,6 +398,18 @@ service:
     for (const deadline = Date.now() + 10_000; points().length < 2000 && Date.now() < deadline; )
       await new Promise(resolve => setTimeout(resolve, 20));
     expect(points()).toHaveLength(2000);
+  });
+
+  it('is what a file beside the program says, too', async () => {
+    mkdirSync(join(project.path, 'sub'));
+    writeFileSync(
+      join(project.path, 'sub/mine.yaml'),
+      'receivers: {local: }\nexporters: {jsonl: {directory: elsewhere}}\nservice: {pipelines: {metrics: {receivers: [local], exporters: [jsonl]}}}\n',
+    );
+    const script = `process.chdir('sub'); const run = kymo.init({ id: 'r' }); run.log({ a: 1 });`;
+    const ending = await train(project.path, script, { ...LINGER, KYMO_CONFIG: 'mine.yaml' }).ended;
+    expect(ending).toMatchObject({ code: 0, stderr: '' });
+    expect(existsSync(join(project.path, 'elsewhere/r/logs/metrics.jsonl'))).toBe(true);
   });
 
   it.each([
