@@ -103,15 +103,30 @@ describe('metric sets', () => {
     const sac: MetricSetRow<'sac'> = { actor_loss: 1, critic_loss: 2, alpha: 3, entropy: 4, q_mean: 5 };
     const dqn: MetricSetRow<'dqn'> = { loss: 1, q_mean: 2, epsilon: 3 };
     // @ts-expect-error a name that DQN does not have
-    const wrong: MetricSetRow<'dqn'> = { los: 1, q_mean: 2, epsilon: 3 };
-    expect(Object.keys(wrong)).not.toEqual(METRIC_SETS.dqn);
+    const _wrong: MetricSetRow<'dqn'> = { los: 1, q_mean: 2, epsilon: 3 };
+    const pufferlib: MetricSetRow<'pufferlib'> = {
+      'train/reward': 1,
+      'train/episode_length': 2,
+      'train/policy_loss': 3,
+      'train/value_loss': 4,
+      'train/entropy': 5,
+      'train/learning_rate': 6,
+    };
+    const losses: MetricSetRow<'pufferlibLosses'> = {
+      'losses/policy': 1,
+      'losses/value': 2,
+      'losses/entropy': -3,
+    };
     const run = init({ id: 'r' });
-    for (const row of [ppo, sac, dqn]) run.log(row);
+    for (const row of [ppo, sac, dqn, pufferlib, losses]) run.log(row);
     expect(around.recorder.rows.map(row => Object.keys(row.values))).toEqual([
       [...METRIC_SETS.ppo, 'episode_return'],
       [...METRIC_SETS.sac],
       [...METRIC_SETS.dqn],
+      [...METRIC_SETS.pufferlib],
+      [...METRIC_SETS.pufferlibLosses],
     ]);
+    expect(around.recorder.rows.slice(3).map(row => row.values)).toEqual([pufferlib, losses]);
     run[Symbol.dispose]();
   });
 });
