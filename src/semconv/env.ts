@@ -1,4 +1,5 @@
-// Every environment variable that Kymo reads, once: the SDK and the collector read through here, and `kymo env` prints it.
+// Every environment variable that sets something in Kymo, once: the SDK and the collector read theirs through here, and `kymo env` prints it.
+// Those of other programs (WANDB_*, NETRC, NO_COLOR, FORCE_COLOR) are read where they are needed, as those programs read them.
 import type { Environment } from './local.ts';
 
 export interface EnvironmentVariable {
@@ -379,6 +380,92 @@ export const ENVIRONMENT = [
     name: 'OTEL_TRACES_SAMPLER_ARG',
     meaning: 'Argument of the sampler, such as a ratio',
     otherwise: '1',
+    reader: 'sdk',
+  },
+  {
+    name: 'WANDB_API_KEY',
+    meaning: 'Key of Weights & Biases for the exporter `wandb` and `kymo sync`',
+    otherwise: 'that of the server in netrc',
+    reader: 'collector',
+    secret: true,
+  },
+  {
+    name: 'WANDB_BASE_URL',
+    meaning: 'URL of a self-hosted W&B server',
+    otherwise: 'the cloud',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_MODE',
+    meaning: '`online`, `offline` or `disabled`: what the exporter `wandb` does',
+    otherwise: 'online where there is a key, else offline',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_ENTITY',
+    meaning: 'User or team that runs belong to in W&B',
+    otherwise: 'that of the key',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_PROJECT',
+    meaning: 'Project of runs in W&B',
+    otherwise: 'that of the run',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_RUN_GROUP',
+    meaning: 'Group in W&B of runs that name none',
+    otherwise: '',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_JOB_TYPE',
+    meaning: 'Job type in W&B of runs that name none',
+    otherwise: '',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_TAGS',
+    meaning: "Tags in W&B beside the run's own, `a,b`",
+    otherwise: '',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_NOTES',
+    meaning: 'Notes of runs in W&B',
+    otherwise: '',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_DIR',
+    meaning: 'Folder in which the exporter `wandb` makes `wandb/`',
+    otherwise: 'the project folder',
+    reader: 'collector',
+  },
+  {
+    name: 'WANDB_RESUME',
+    meaning: 'What becomes of a run id that the W&B server has already: `allow`, `must` or `never`',
+    otherwise: 'allow',
+    reader: 'collector',
+  },
+  {
+    name: 'NETRC',
+    meaning: 'File to look for the key of a W&B server in',
+    otherwise: '~/.netrc, ~/_netrc',
+    reader: 'collector',
+  },
+  {
+    name: 'NO_COLOR',
+    meaning: 'Anything but nothing: no colours on a terminal',
+    otherwise: '',
+    reader: 'sdk',
+  },
+  {
+    name: 'FORCE_COLOR',
+    meaning:
+      'Console of the research API: `0` or `false` for no colours, anything else for colours also without a terminal; goes before NO_COLOR',
+    otherwise: '',
     reader: 'sdk',
   },
 ] as const satisfies readonly EnvironmentVariable[];

@@ -135,6 +135,8 @@ describe('kymo env', () => {
       KYMO_DIR: '/x',
       OTEL_EXPORTER_OTLP_HEADERS: 'authorization=hunter2',
       KYMO_ENDPOINT: 'http://me:hunter2@host:4318',
+      WANDB_API_KEY: 'hunter2',
+      WANDB_BASE_URL: 'http://me:hunter2@wandb',
     });
     expect(stdout).not.toContain('hunter2');
     const variables = JSON.parse(stdout);
@@ -142,6 +144,7 @@ describe('kymo env', () => {
     expect(variables).toContainEqual(
       expect.objectContaining({ name: 'OTEL_EXPORTER_OTLP_HEADERS', value: '[REDACTED]' }),
     );
+    expect(variables).toContainEqual(expect.objectContaining({ name: 'WANDB_API_KEY', value: '[REDACTED]' }));
     expect((await kymo(['env'])).stdout).toMatch(/^KYMO_ENDPOINT +- /);
   });
 });
