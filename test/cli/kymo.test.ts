@@ -8,7 +8,7 @@ import { paths } from '../../src/semconv/local.ts';
 import { removeFolder, runKymo, temporaryFolder } from '../collector/service/collector-process.ts';
 
 const COMMANDS = [
-  ...['collector', 'run', 'runs', 'show', 'tail', 'export', 'import'],
+  ...['collector', 'run', 'runs', 'show', 'tail', 'export', 'import', 'sync'],
   ...['status', 'journal', 'replay', 'spool', 'env'],
 ];
 
