@@ -2,7 +2,14 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { KYMO, removeFolder, runKymo, temporaryFolder } from '../collector/service/collector-process.ts';
+import { readRuns } from '../collector/exporters/wandb/logs.ts';
+import {
+  KYMO,
+  removeFolder,
+  runKymo,
+  temporaryFolder,
+  until,
+} from '../collector/service/collector-process.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -14,10 +21,13 @@ afterEach(() => removeFolder(folder));
 const kymo = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   runKymo(['run', ...args], folder, { KYMO_COLLECTOR_LINGER_MS: '0', KYMO_DIR: folder, ...env });
 
-function theRun(): { record: Record<string, unknown>; lines(file: string): Record<string, unknown>[] } {
-  const names = readdirSync(join(folder, 'runs'));
+function theRun(below = '.'): {
+  record: Record<string, unknown>;
+  lines(file: string): Record<string, unknown>[];
+} {
+  const names = readdirSync(join(folder, below, 'runs'));
   expect(names).toHaveLength(1);
-  const place = join(folder, 'runs', names[0]!);
+  const place = join(folder, below, 'runs', names[0]!);
   return {
     record: JSON.parse(readFileSync(join(place, 'run.json'), 'utf8')),
     lines(file) {
@@ -83,6 +93,32 @@ describe('kymo run', () => {
         .lines('logs.jsonl')
         .filter(line => line.message === 'by curl'),
     ).toHaveLength(1);
+  });
+
+  it('writes below --log-dir, with --wandb a W&B run of the project named too', async () => {
+    const options = ['--name', 'first', '--log-dir', 'logs-of', '--wandb', '--wandb-project', 'board'];
+    const env = { KYMO_PARSE_STDOUT: '1', WANDB_MODE: 'offline' };
+    const script = "echo 'step 1 loss=0.5'; echo 'step 2 loss=0.25'";
+    const ending = await kymo([...options, '--', 'sh', '-c', script], env);
+    expect(ending).toMatchObject({ code: 0, stdout: 'step 1 loss=0.5\nstep 2 loss=0.25\n' });
+    const { record, lines } = theRun('logs-of');
+    expect(record).toMatchObject({ name: 'first', state: 'finished' });
+    expect(lines('metrics.jsonl')).toHaveLength(2);
+    expect(existsSync(join(folder, 'runs'))).toBe(false);
+    // `kymo run` does not wait for this exporter.
+    const log = await until('the log of W&B to have its end', () => {
+      try {
+        return readRuns(join(folder, 'logs-of', 'wandb')).find(one => one.exit !== undefined);
+      } catch {
+        return undefined; // half a record, at the moment
+      }
+    });
+    expect(log.rows.map(row => [row['kymo/step'], row.loss])).toEqual([
+      [1, 0.5],
+      [2, 0.25],
+    ]);
+    const head = log.records.find(one => one.kind === 'run')!.run;
+    expect(head).toMatchObject({ project: 'board', name: 'first' });
   });
 
   it('passes signals on, and ends as shells say it', async () => {
