@@ -64,7 +64,7 @@ Environment: all KYMO_* variables count (kymo env lists them); KYMO_PARSE_STDOUT
     const [program, ...rest] = command;
     if (program === undefined) throw new UsageError('a command is needed: kymo run -- node train.js');
     if (values.config !== undefined) process.env.KYMO_CONFIG = resolve(values.config);
-    if (values.wandb === true) process.env.KYMO_EXPORTERS ??= 'jsonl,tensorboard,wandb';
+    if (values.wandb === true) process.env.KYMO_EXPORTERS = withWandb(process.env.KYMO_EXPORTERS);
     if (values['wandb-project'] !== undefined) process.env.WANDB_PROJECT = values['wandb-project'];
     const run = init({
       ...(values.project === undefined ? {} : { project: values.project }),
@@ -77,6 +77,12 @@ Environment: all KYMO_* variables count (kymo env lists them); KYMO_PARSE_STDOUT
     return await runProgram(run, program, rest, capture);
   },
 };
+
+function withWandb(exporters = 'jsonl,tensorboard'): string {
+  return exporters.split(',').some(one => one.trim().split('/')[0] === 'wandb')
+    ? exporters
+    : `${exporters},wandb`;
+}
 
 async function runProgram(
   run: Run,
