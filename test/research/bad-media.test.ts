@@ -296,9 +296,69 @@ const OTHERS: readonly (readonly [string, 'call' | 'value', RegExp, Saying])[] =
   ],
   [
     'image of a range of NaN',
-    'call',
-    /image\(\{range\}\)/,
+    'value',
+    /^kymo: image "n" has \{range: \[0, NaN\]\}; range must be two finite numbers, the lower first$/,
     run => run.image('n', [[1]], { range: [0, Number.NaN] }),
+  ],
+  [
+    'image of an empty range',
+    'value',
+    /image "n" has \{range: \[0, 0\]\}; range must be two finite numbers/,
+    run => run.image('n', [[1]], { range: [0, 0] }),
+  ],
+  [
+    'image of three numbers as a range',
+    'call',
+    /image\(\{range\}\) must be two finite numbers/,
+    run => run.image('n', [[1]], { range: [0, 1, 2] as never }),
+  ],
+  [
+    'image of no width',
+    'value',
+    /image "n" has \{width: 0\}; width must be a whole number from 1 on$/,
+    run => run.image('n', new Uint8Array(0), { width: 0, height: 0 }),
+  ],
+  [
+    'image of half a row',
+    'value',
+    /image "n" has \{height: 1.5\}; height must be a whole number from 1 on$/,
+    run => run.image('n', new Uint8Array(3), { width: 2, height: 1.5 }),
+  ],
+  [
+    'image of a width that is text',
+    'call',
+    /image\(\{width\}\) must be a whole number from 1 on, not string "2"/,
+    run => run.image('n', new Uint8Array(4), { width: '2' as never, height: 2 }),
+  ],
+  [
+    'video of no frames',
+    'value',
+    /video "n" has \{shape: \[0, 2, 2, 3\]\}; shape must be an array of whole numbers from 1 on$/,
+    run => run.video('n', new Uint8Array(0), { shape: [0, 2, 2, 3] }),
+  ],
+  [
+    'point cloud of no points',
+    'value',
+    /^kymo: pointCloud "lidar" has \{shape: \[0, 3\]\}; shape must be an array of whole numbers from 1 on$/,
+    run => run.pointCloud('lidar', new Float32Array(0), { shape: [0, 3] }),
+  ],
+  [
+    'point cloud of no shape',
+    'value',
+    /pointCloud "n" has \{shape: \[\]\}/,
+    run => run.pointCloud('n', new Float32Array(3), { shape: [] }),
+  ],
+  [
+    'point cloud of very many axes',
+    'value',
+    /pointCloud "n" has \{shape: \[0, 0, 0, 0, 0, 0, 0, 0, …\]\}/,
+    run => run.pointCloud('n', new Float32Array(3), { shape: new Array<number>(1_000).fill(0) }),
+  ],
+  [
+    'point cloud of a shape of texts',
+    'call',
+    /pointCloud\(\{shape\}\) must be an array of whole numbers from 1 on/,
+    run => run.pointCloud('n', new Float32Array(3), { shape: ['1', '3'] as never }),
   ],
   [
     'video of endless speed',
@@ -321,8 +381,11 @@ describe('the other calls', () => {
     const error = thrownBy(() => say(strict));
     expect(error instanceof TypeError || error instanceof RangeError).toBe(true);
     expect((error as Error).message).toMatch(message);
+    const dropped = () => Object.values(recorder.dropped).reduce((sum, count) => sum + count, 0);
+    const count = dropped();
     if (fault === 'call') expect(() => say(loose)).toThrow(message);
     else expect(thrownBy(() => say(loose))).toBeUndefined();
+    expect(dropped()).toBe(fault === 'call' ? count : count + 1);
     expect(recorder.jobs.length + recorder.rows.length).toBe(before);
   });
 });

@@ -439,19 +439,19 @@ describe('a bad call', () => {
       'a negative width',
       () => run.image('i', new Uint8Array(4), { width: -2, height: -2 }),
       RangeError,
-      /image\(\{width\}\).*not number -2/,
+      /image "i" has \{width: -2\}; width must be/,
     ],
     [
       'half a pixel',
       () => run.image('i', new Uint8Array(4), { width: 1.5, height: 2 }),
       RangeError,
-      /whole number from 1 on, not number 1.5/,
+      /\{width: 1.5\}; width must be a whole number from 1 on/,
     ],
     [
       'a negative shape',
       () => run.image('i', new Uint8Array(4), { shape: [-2, -2] }),
       RangeError,
-      /image\(\{shape\}\)/,
+      /image "i" has \{shape: \[-2, -2\]\}/,
     ],
     [
       'no frames a second',

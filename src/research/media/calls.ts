@@ -17,8 +17,8 @@ import type { MediaWriter } from './writer.ts';
 /**
  * Each call copies what it is given and returns; encoding happens on another thread. Without a step it has the step under way.
  *
- * A wrong name or option is thrown as a TypeError or RangeError at once. A value that cannot be taken (a wrong shape, NaN pixels, a
- * missing file) is dropped, counted and printed once per name, or thrown when the run is strict.
+ * A wrong name or option is thrown as a TypeError or RangeError at once. A value that cannot be taken (a wrong shape, also one that an
+ * option says, NaN pixels, a missing file) is dropped, counted and printed once per name, or thrown when the run is strict.
  */
 export abstract class MediaCalls {
   /** @internal */

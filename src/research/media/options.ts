@@ -1,4 +1,4 @@
-// Options of the media calls, and how they are checked: a wrong one is thrown at once.
+// Options of the media calls, and how they are checked: one of a wrong type is thrown at once, a size that cannot be is a bad value.
 import type { FieldRendering, ValueRange, VideoFormat, VideoLayout } from '../../sdk/media/job.ts';
 import { checkOptions, wrongType } from '../checks.ts';
 import type { ShapeOptions } from './shapes.ts';
@@ -87,20 +87,18 @@ const KNOWN = {
 } as const satisfies Record<string, readonly string[]>;
 export type MediaCall = keyof typeof KNOWN;
 
-/** What each option must be. A step is judged later: it may turn bad in a running loop. */
+/** What each option must be. A step is judged later, and so are the numbers of `SIZES`: they may turn bad in a running loop. */
 const CHECKS: Readonly<Record<string, (value: unknown, call: string) => string | undefined>> = {
   mode: value => (isText(value) ? undefined : 'a string with something in it'),
   caption: value => (typeof value === 'string' ? undefined : 'a string'),
   metadata: value =>
     typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'an object',
   shape: value =>
-    Array.isArray(value) && value.length > 0 && value.every(isSide)
-      ? undefined
-      : 'an array of whole numbers from 1 on',
-  width: value => (isSide(value) ? undefined : 'a whole number from 1 on'),
-  height: value => (isSide(value) ? undefined : 'a whole number from 1 on'),
+    Array.isArray(value) && value.every(isNumber) ? undefined : 'an array of whole numbers from 1 on',
+  width: value => (isNumber(value) ? undefined : 'a whole number from 1 on'),
+  height: value => (isNumber(value) ? undefined : 'a whole number from 1 on'),
   range: value =>
-    Array.isArray(value) && value.length === 2 && value.every(Number.isFinite) && value[0] < value[1]
+    Array.isArray(value) && value.length === 2 && value.every(isNumber)
       ? undefined
       : 'two finite numbers, the lower first',
   fps: value =>
@@ -123,12 +121,28 @@ const CHECKS: Readonly<Record<string, (value: unknown, call: string) => string |
   type: value => (isText(value) ? undefined : 'a string with something in it'),
   best: value => (typeof value === 'boolean' ? undefined : 'true or false'),
 };
-/** Options of the right type that may still say a size that cannot be. */
-const SIZES = new Set(['shape', 'width', 'height', 'range', 'fps', 'sampleRate']);
+/** Speeds: a script says them once, so that a number that cannot be is thrown at once as well. */
+const RATES = new Set(['fps', 'sampleRate']);
 const MAX_FPS = 1_000;
 const MAX_SAMPLE_RATE = 768_000;
 
-/** Throws a TypeError for options of the wrong shape and a RangeError for a size that cannot be. */
+/** What the numbers must be that come from the data, such as the count of points of this step. */
+const SIZES: Readonly<Record<string, (value: unknown) => string | undefined>> = {
+  shape: value =>
+    Array.isArray(value) && value.length > 0 && value.every(isSide)
+      ? undefined
+      : 'an array of whole numbers from 1 on',
+  width: value => (isSide(value) ? undefined : 'a whole number from 1 on'),
+  height: value => (isSide(value) ? undefined : 'a whole number from 1 on'),
+  range: value =>
+    Array.isArray(value) && value.every(Number.isFinite) && value[0] < value[1]
+      ? undefined
+      : 'two finite numbers, the lower first',
+};
+/** Numbers of one shape that a message repeats: more than any array has axes. */
+const MAX_SHOWN_NUMBERS = 8;
+
+/** Throws a TypeError for options of the wrong type and a RangeError for a rate that cannot be. */
 export function checkMediaCall(call: MediaCall, name: unknown, options: unknown): void {
   if (!isText(name)) throw wrongType(`${call}(name)`, 'a string with something in it', name);
   if (options === undefined) return;
@@ -137,10 +151,30 @@ export function checkMediaCall(call: MediaCall, name: unknown, options: unknown)
     const expected = value === undefined ? undefined : CHECKS[key]?.(value, call);
     if (expected === undefined) continue;
     const error = wrongType(`${call}({${key}})`, expected, value);
-    throw (typeof value === 'number' || Array.isArray(value)) && SIZES.has(key)
-      ? new RangeError(error.message)
-      : error;
+    throw typeof value === 'number' && RATES.has(key) ? new RangeError(error.message) : error;
   }
+}
+
+/** Throws a RangeError for a size that cannot be: a value as bad as a NaN among the pixels, to be judged as one. */
+export function checkSizes(subject: string, options: object): void {
+  for (const [key, value] of Object.entries(options)) {
+    const expected = value === undefined ? undefined : SIZES[key]?.(value);
+    if (expected !== undefined)
+      throw new RangeError(
+        `kymo: ${subject} has {${key}: ${shownNumbers(value)}}; ${key} must be ${expected}`,
+      );
+  }
+}
+
+/** As JSON, but for NaN and Infinity, which JSON would show as null. */
+function shownNumbers(value: number | readonly number[]): string {
+  if (typeof value === 'number') return String(value);
+  const rest = value.length > MAX_SHOWN_NUMBERS ? ', …' : '';
+  return `[${value.slice(0, MAX_SHOWN_NUMBERS).join(', ')}${rest}]`;
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number';
 }
 
 function isSide(value: unknown): boolean {

@@ -22,6 +22,7 @@ import {
   type ArtifactOptions,
   type AudioOptions,
   checkMediaCall,
+  checkSizes,
   type FieldOptions,
   type ImageOptions,
   type MediaCall,
@@ -226,6 +227,7 @@ export class MediaWriter {
     const step = this.stepOf(given.step, name);
     if (step === undefined) return;
     this.attempt(subject, () => {
+      checkSizes(subject, given);
       const prepared = prepare(subject, given);
       const attributes: Attributes = {
         ...this.bound,
