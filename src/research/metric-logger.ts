@@ -173,9 +173,10 @@ export class MultiLogger implements MetricLogger {
     if (told.has(call)) return;
     told.add(call);
     const reason = error instanceof Error ? error.message : kindOf(error);
-    tell(
-      `${logger.constructor?.name ?? 'a logger'}.${call}() throws; the others were called (told once): ${reason}`,
-    );
+    // An object literal has the name Object, which says nothing, and a proxy or a class without a name has none.
+    const named = kindOf(logger);
+    const subject = named === 'object' ? `logger ${this.#loggers.indexOf(logger) + 1}` : named;
+    tell(`${subject}.${call}() throws; the others were called (told once): ${reason}`);
   }
 }
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { init } from '../../src/research/init.ts';
 import { type MetricLogger, MultiLogger, RunMetricLogger } from '../../src/research/metric-logger.ts';
 import { METRIC_SETS, type MetricSetRow } from '../../src/research/metric-sets.ts';
+import { projectFolder, train } from '../sdk/trainer.ts';
 import { testRuntime } from './recording.ts';
 
 let around: ReturnType<typeof testRuntime>;
@@ -87,6 +88,31 @@ describe('a logger of seven calls', () => {
     ]);
     expect(heard).toHaveLength(21);
     expect(() => all.add({} as never)).toThrow(/MultiLogger\.add\(logger\) must be a logger/);
+  });
+
+  it('names the one that throws: its class, or its place among the loggers', async () => {
+    const project = projectFolder();
+    const { code, stderr } = await train(
+      project.path,
+      `
+      const bad = { logScalar() { throw new Error('down'); }, close() {} };
+      class Remote { logScalar() { throw new Error('cut'); } close() {} }
+      const bare = Object.assign(Object.create(null), bad);
+      const anonymous = new (class extends Remote {})();
+      const loggers = [new Remote(), bad, bare, anonymous];
+      new kymo.MultiLogger(...loggers).logScalar('x', 1, 2);
+      `,
+    ).ended;
+    project.remove();
+    expect(code).toBe(0);
+    expect(
+      [...stderr.matchAll(/^kymo: (.*)\.logScalar\(\) throws; .*: (\w+)$/gm)].map(([, ...said]) => said),
+    ).toEqual([
+      ['Remote', 'cut'],
+      ['logger 2', 'down'],
+      ['logger 3', 'down'],
+      ['logger 4', 'cut'],
+    ]);
   });
 });
 
