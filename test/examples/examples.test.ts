@@ -3,6 +3,7 @@
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { rustCurves } from '../collector/exporters/tensorboard/readers.ts';
 import { Project } from './run-example.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
@@ -82,9 +83,8 @@ describe('the numbered examples', () => {
       status: 'error',
       attributes: { 'error.type': 'RangeError' },
     });
-    const timings = run
-      .lines('metrics.jsonl')
-      .flatMap(row => Object.keys(row).filter(key => key.startsWith('timings/')));
+    const rows = run.lines('metrics.jsonl');
+    const timings = rows.flatMap(row => Object.keys(row).filter(key => key.startsWith('timings/')));
     expect(count(timings)).toEqual({
       'timings/load': 9,
       'timings/mean': 9,
@@ -92,6 +92,11 @@ describe('the numbered examples', () => {
       'timings/epoch': 3,
       'timings/fragile': 1,
     });
+    // TensorBoard shows the same seconds; event files hold 32-bit floats.
+    const epochRows = rows.filter(row => 'timings/epoch' in row);
+    expect(rustCurves(run.path).get('timings/epoch')).toEqual(
+      epochRows.map(row => [row.step, Math.fround(row['timings/epoch'] as number)]),
+    );
   });
 
   it('04-histograms writes bins of two widths', async () => {
