@@ -9,13 +9,36 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 let project: string;
 
-function run(file: string, args: string[] = []): string {
+/** What package.json exports, as others import it. */
+const ENTRIES = Object.keys(
+  (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> })
+    .exports,
+)
+  .filter(path => path !== './package.json')
+  .map(path => path.replace('.', 'kymo'));
+const FOR_ITS_EFFECT = new Set(['kymo/register', 'kymo/history/tfjs-node']);
+
+function run(file: string, args: string[] = [], env: Record<string, string> = {}): string {
   return execFileSync(process.execPath, [file, ...args], {
     cwd: project,
     encoding: 'utf8',
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+}
+
+/**
+ * What the compiler says of the project and what is installed in it. Types of TensorFlow.js are taken from outside, and errors in them
+ * left out: they speak of pages, and do not hold by themselves.
+ */
+function typeErrors(): string[] {
+  let said: string;
+  try {
+    said = run(join(root, 'node_modules/typescript/bin/tsc'), ['-p', project]);
+  } catch (error) {
+    said = (error as { stdout: string }).stdout;
+  }
+  return said.split('\n').filter(line => line !== '' && !/^(\.\.\/|\s)/.test(line));
 }
 
 beforeAll(() => {
@@ -65,26 +88,47 @@ describe('the packed package', () => {
     expect(readdirSync(join(project, 'runs')).length).toBe(before + 1);
   });
 
-  it('has types for its entry points', () => {
+  it.each(ENTRIES)('has %s for import and for require, with the same names', entry => {
+    const names = 'console.log(JSON.stringify(Object.keys(loaded).sort()))';
+    writeFileSync(join(project, 'entry.mjs'), `import * as loaded from '${entry}'; ${names};`);
+    writeFileSync(join(project, 'entry.cjs'), `const loaded = require('${entry}'); ${names};`);
+    // Disabled, so that kymo/register begins no run.
+    const [imported, required] = ['entry.mjs', 'entry.cjs'].map(
+      file => JSON.parse(run(file, [], { KYMO_MODE: 'disabled' })) as string[],
+    );
+    expect(imported).toEqual(required);
+    expect(imported!.length > 0).toBe(!FOR_ITS_EFFECT.has(entry));
+  });
+
+  it('has types for its entry points, which hold without skipLibCheck', () => {
+    const modules = join(root, 'node_modules');
     writeFileSync(
       join(project, 'typed.mts'),
-      "import * as kymo from 'kymo';\nconst run: kymo.Run = kymo.init();\nrun.log({ loss: 1 }, { step: 0 });\n",
+      `${ENTRIES.map((entry, i) => `import * as entry${i} from '${entry}';`).join('\n')}
+import * as kymo from 'kymo';
+const run: kymo.Run = kymo.init();
+run.log({ loss: 1 }, { step: 0 });
+const loaded: readonly object[] = [${ENTRIES.map((_, i) => `entry${i}`).join(', ')}];
+`,
     );
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    run(tsc, [
-      '--noEmit',
-      '--strict',
-      '--module',
-      'nodenext',
-      '--lib',
-      'es2024,esnext.disposable,esnext.decorators',
-      '--types',
-      'node',
-      '--typeRoots',
-      join(root, 'node_modules/@types'),
-      'typed.mts',
-    ]);
-  });
+    writeFileSync(
+      join(project, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: {
+          noEmit: true,
+          strict: true,
+          module: 'nodenext',
+          lib: ['es2024', 'esnext.disposable', 'esnext.decorators'],
+          types: ['node'],
+          typeRoots: [join(modules, '@types')],
+          // The optional peer, whose types are in those of kymo/history; it is not installed here.
+          paths: { '@tensorflow/tfjs-core': [join(modules, '@tensorflow/tfjs-core/dist/index.d.ts')] },
+        },
+        files: ['typed.mts'],
+      }),
+    );
+    expect(typeErrors()).toEqual([]);
+  }, 60_000);
 
   it('has histories, which load no TensorFlow.js, and the mending of tfjs-node', () => {
     writeFileSync(
