@@ -9,7 +9,7 @@ import { encodeArray, encodeNpz, type NamedArray } from './npz.ts';
 import { Shared } from './shared.ts';
 import { checkWhole, chooseFields } from './slice.ts';
 import type { HistoryConfig } from './spec.ts';
-import type { FieldState, HistoryState, Watcher } from './state.ts';
+import type { FieldState, HistoryState } from './state.ts';
 import { isHostMemory, type Tensor, TYPED_ARRAYS } from './tensorflow.ts';
 import { readAge, readWindow } from './window.ts';
 
@@ -103,8 +103,9 @@ interface Occasion {
   readonly around: Context;
 }
 
+// It is a Watcher by its internal members. It does not say so, since its public type is without them.
 /** Made by `recordFlight`. */
-export class FlightRecorder implements Watcher, Disposable {
+export class FlightRecorder implements Disposable {
   /** Recordings that went to the run. */
   recorded = 0;
   /** Occasions that were not recorded: beyond the limit, or without a history. */

@@ -1,7 +1,7 @@
 // A run: everything one process says about one experiment, from `init` to `finish`.
 import type { Attributes } from '../otlp/model.ts';
 import type { DeliveryReport, ResourceId, ScopeId } from '../sdk/recorder.ts';
-import type { ActiveRun, ExitOutcome, Runtime } from '../sdk/runtime.ts';
+import type { ExitOutcome, Runtime } from '../sdk/runtime.ts';
 import { GLOBAL_SCOPE, SCOPE, SYSTEM_LOGGER, SYSTEM_SCOPE } from '../semconv/names.ts';
 import { afterFinish } from './after-finish.ts';
 import { Checkpoints } from './checkpoints/checkpoints.ts';
@@ -48,8 +48,9 @@ export interface RunSettings {
   readonly resumption: Resumption | undefined;
 }
 
+// It is an ActiveRun by its internal members. It does not say so, since its public type is without them.
 /** Made by `init`. Its methods return at once, never wait for the network, and never throw for what happens outside. */
-export class Run extends MediaCalls implements ActiveRun, AsyncDisposable, Disposable {
+export class Run extends MediaCalls implements AsyncDisposable, Disposable {
   readonly id: string;
   /** The run's name for people; the id unless `init` was told one. */
   readonly name: string;
