@@ -71,7 +71,7 @@ describe('SIGKILL', () => {
     await go(
       `const { existsSync, readdirSync } = process.getBuiltinModule('node:fs');
        const folder = ${JSON.stringify(spillDirectory(paths(project.path).spool))};
-       const left = () => existsSync(folder) ? readdirSync(folder).length : 0;
+       const left = () => existsSync(folder) ? readdirSync(folder).filter(name => !name.endsWith('.tmp')).length : 0;
        while (left() > 0) await new Promise(resolve => setTimeout(resolve, 20));`,
     );
     const all = received(sink.logs);
@@ -143,8 +143,8 @@ function spooledBytes(): number {
     .reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 }
 
-/** Media on disk that are not encoded. */
+/** Media on disk, whole, that are not encoded. */
 function waitingFiles(): number {
   const folder = spillDirectory(paths(project.path).spool);
-  return existsSync(folder) ? readdirSync(folder).length : 0;
+  return existsSync(folder) ? readdirSync(folder).filter(name => !name.endsWith('.tmp')).length : 0;
 }

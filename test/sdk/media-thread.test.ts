@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -392,6 +393,10 @@ describe('media that wait', () => {
         Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), bytes.subarray(end + 1)]),
       );
     }
+    // Two that were being written: one when a process was killed long ago, one that may be another's right now.
+    for (const name of ['killed.spool.tmp', 'living.spool.tmp']) writeFileSync(join(directory, name), 'half');
+    const longAgo = new Date(Date.now() - 3_600_000);
+    utimesSync(join(directory, 'killed.spool.tmp'), longAgo, longAgo);
     const told: string[] = [];
     const sent: { key: string; body: Uint8Array }[] = [];
     await resumeMedia({
@@ -414,7 +419,7 @@ describe('media that wait', () => {
     expect(new Set(sent.map(({ key }) => key)).size).toBe(sent.length);
     for (const { key } of sent) expect(key).toMatch(/^me\/m[0-9a-f]+\/logs\/\d+$/);
     expect(told.join()).toMatch(/media thread failed/);
-    expect(readdirSync(directory)).toEqual([]);
+    expect(readdirSync(directory)).toEqual(['living.spool.tmp']);
   });
 });
 

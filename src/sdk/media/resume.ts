@@ -6,7 +6,7 @@ import { openSpoolFile } from '../../otlp/spool-file.ts';
 import { claimOrphans } from '../spool-orphans.ts';
 import type { Target, Transport } from '../transport.ts';
 import { MediaQueue } from './queue.ts';
-import { type SpilledJob, spilledJob } from './spill.ts';
+import { removeUnfinished, type SpilledJob, spilledJob } from './spill.ts';
 
 /** One request; the queue makes records as fast as they are sent. */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
@@ -31,6 +31,7 @@ export interface ResumeOptions {
  * know an event by its name and time.
  */
 export async function resumeMedia(options: ResumeOptions): Promise<void> {
+  removeUnfinished(options.directory);
   const paths = claimOrphans(options.directory, options.endpoint, options.maxAgeMs);
   if (paths.length === 0) return;
   const sender = new Sender(options);

@@ -1,5 +1,15 @@
 // Media that wait for the encoder, as files beside the spool: a kill leaves them there, and the next process in the folder goes on.
-import { closeSync, constants, mkdirSync, openSync, unlinkSync, writevSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writevSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { writeFrame } from '../../otlp/frame.ts';
 import { encodeSpoolHeader, spoolFileName } from '../../otlp/spool-file.ts';
@@ -7,6 +17,10 @@ import { encodeSpoolHeader, spoolFileName } from '../../otlp/spool-file.ts';
 /** A larger one is not kept: writing it would hold up scalars for longer than a tenth of a second. */
 export const MAX_SPILLED_BYTES = 32 * 1024 * 1024;
 const HEADER_BYTES = 8;
+/** Under its own name a file is whole: a kill while it is written leaves one that ends so. */
+const UNFINISHED = '.tmp';
+/** Writing one takes a fraction of a second: an older one belongs to nobody who lives. */
+const UNFINISHED_FOR_GOOD_MS = 60_000;
 
 /** A job with all that is needed to make its request without the process that made it. */
 export interface SpilledJob {
@@ -55,7 +69,7 @@ export class Spill {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-      const fd = openSync(path, flags, 0o600);
+      const fd = openSync(path + UNFINISHED, flags, 0o600);
       try {
         const parts = [
           this.header,
@@ -72,8 +86,9 @@ export class Spill {
       } finally {
         closeSync(fd);
       }
+      renameSync(path + UNFINISHED, path);
     } catch {
-      remove(path);
+      remove(path + UNFINISHED);
       return false;
     }
     this.files.set(number, { path, bytes: size });
@@ -88,6 +103,16 @@ export class Spill {
     this.files.delete(number);
     this.bytes -= file.bytes;
     remove(file.path);
+  }
+}
+
+/** What a killed process had only begun to write: there is nothing in it that could be encoded. */
+export function removeUnfinished(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (!name.endsWith(UNFINISHED)) continue;
+    const path = join(directory, name);
+    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > UNFINISHED_FOR_GOOD_MS) remove(path);
   }
 }
 
