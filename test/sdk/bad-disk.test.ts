@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { paths } from '../../src/semconv/local.ts';
 import { runKymo, until } from '../collector/service/collector-process.ts';
+import { canMount, onSmallDisk, whyNot } from '../small-disk.ts';
 import { endCollectors } from './collectors.ts';
 import { projectFolder, train } from './trainer.ts';
 
@@ -22,17 +23,10 @@ afterEach(async () => {
   project.remove();
 });
 
-/** False, said on the console, where a test may not mount. */
-function mountSmall(folder: string, kib: number): boolean {
+function mountSmall(folder: string, kib: number): void {
   mkdirSync(folder, { recursive: true });
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k`, 'none', folder], { stdio: 'ignore' });
-  } catch {
-    console.warn('not run: mounting a small file system needs Linux and root');
-    return false;
-  }
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k`, 'none', folder], { stdio: 'pipe' });
   mounted.push(folder);
-  return true;
 }
 const remount = (folder: string, options: string) =>
   execFileSync('mount', ['-o', `remount,${options}`, folder]);
@@ -59,14 +53,14 @@ const report = (stdout: string) =>
   JSON.parse(stdout) as { emitted: number; delivered: number; pending: number };
 
 describe('a disk for runs/ that is', () => {
-  it.each([
+  (canMount ? it : it.skip).each([
     ['full', 'size=300k', 'ENOSPC'],
     ['read-only', 'size=20m,ro', 'EROFS'],
   ])(
-    '%s: the trainer ends as always and is told the file and the reason; all is written later',
+    `%s: the trainer ends as always and is told the file and the reason; all is written later${whyNot}`,
     async (_name, bad, code) => {
       const runs = join(project.path, 'runs');
-      if (!mountSmall(runs, 20_000)) return;
+      mountSmall(runs, 20_000);
       remount(runs, bad);
       const ending = await train(project.path, script('r', 8000), ENV).ended;
       expect(ending.code).toBe(0);
@@ -86,31 +80,34 @@ describe('a disk for runs/ that is', () => {
   );
 });
 
-it('a full disk under everything: nothing acknowledged or kept in the spool is lost, the rest is told', async () => {
-  const disk = project.path;
-  if (!mountSmall(disk, 1_400)) return;
-  const ending = await train(disk, script('r', 12_000, FINISH), ENV).ended;
-  expect(ending.code).toBe(0);
-  const { emitted, delivered, pending } = report(ending.stdout);
-  expect(pending).toBeGreaterThan(0);
-  expect(emitted).toBe(delivered + pending);
-  const told =
-    /(\d+) items are not delivered yet \((\d+) items found no room in the spool: .*\); (\d+) of them are kept in/.exec(
-      ending.stderr,
-    )!;
-  expect(told.slice(1).map(Number)).toEqual([pending, pending - Number(told[3]), Number(told[3])]);
-  remount(disk, 'size=40m');
-  // A run event is an item too; two of a row's are points.
-  const least = Math.floor((delivered + Number(told[3]) - 2) / 2);
-  const patient = { KYMO_COLLECTOR_LINGER_MS: '100', KYMO_EXIT_TIMEOUT_MS: '30000' };
-  expect(await train(disk, script('next', 1, 'await run.finish();'), patient).ended).toMatchObject({
-    code: 0,
-    stderr: '',
-  });
-  await until('everything that was kept to be written', () => steps('r').length >= least || undefined);
-  expect(new Set(steps('r')).size).toBe(steps('r').length);
-  expect(steps('next')).toEqual([0]);
-});
+onSmallDisk(
+  'a full disk under everything: nothing acknowledged or kept in the spool is lost, the rest is told',
+  async () => {
+    const disk = project.path;
+    mountSmall(disk, 1_400);
+    const ending = await train(disk, script('r', 12_000, FINISH), ENV).ended;
+    expect(ending.code).toBe(0);
+    const { emitted, delivered, pending } = report(ending.stdout);
+    expect(pending).toBeGreaterThan(0);
+    expect(emitted).toBe(delivered + pending);
+    const told =
+      /(\d+) items are not delivered yet \((\d+) items found no room in the spool: .*\); (\d+) of them are kept in/.exec(
+        ending.stderr,
+      )!;
+    expect(told.slice(1).map(Number)).toEqual([pending, pending - Number(told[3]), Number(told[3])]);
+    remount(disk, 'size=40m');
+    // A run event is an item too; two of a row's are points.
+    const least = Math.floor((delivered + Number(told[3]) - 2) / 2);
+    const patient = { KYMO_COLLECTOR_LINGER_MS: '100', KYMO_EXIT_TIMEOUT_MS: '30000' };
+    expect(await train(disk, script('next', 1, 'await run.finish();'), patient).ended).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    await until('everything that was kept to be written', () => steps('r').length >= least || undefined);
+    expect(new Set(steps('r')).size).toBe(steps('r').length);
+    expect(steps('next')).toEqual([0]);
+  },
+);
 
 describe('a folder that is removed while a trainer runs', () => {
   const slow = (id: string) =>

@@ -16,6 +16,7 @@ import { writeFrame } from '../../src/otlp/frame.ts';
 import { encodeSpoolHeader, openSpoolFile, ownerLives, processLives } from '../../src/otlp/spool-file.ts';
 import { Spool } from '../../src/sdk/spool.ts';
 import { claimOrphans } from '../../src/sdk/spool-orphans.ts';
+import { onSmallDisk } from '../small-disk.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -48,28 +49,26 @@ describe('the spool', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('leaves no file without a header when the disk is full, and goes on when it is not any more', () => {
-    const directory = join(folder, 'disk');
-    mkdirSync(directory);
-    try {
+  onSmallDisk(
+    'leaves no file without a header when the disk is full, and goes on when it is not any more',
+    () => {
+      const directory = join(folder, 'disk');
+      mkdirSync(directory);
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory], { stdio: 'pipe' });
-    } catch {
-      console.warn('not run: mounting a tmpfs needs Linux and root');
-      return;
-    }
-    try {
-      const ballast = join(directory, 'ballast');
-      expect(() => writeFileSync(ballast, Buffer.alloc(1 << 20))).toThrow(/ENOSPC/);
-      const spool = newSpool(directory);
-      expect(append(spool, 'a')).toBeUndefined();
-      expect(readdirSync(directory)).toEqual(['ballast']);
-      rmSync(ballast);
-      expect(append(spool, 'b')).toBeDefined();
-      expect(keysIn(directory)).toEqual(['b']);
-    } finally {
-      execFileSync('umount', ['-l', directory]);
-    }
-  });
+      try {
+        const ballast = join(directory, 'ballast');
+        expect(() => writeFileSync(ballast, Buffer.alloc(1 << 20))).toThrow(/ENOSPC/);
+        const spool = newSpool(directory);
+        expect(append(spool, 'a')).toBeUndefined();
+        expect(readdirSync(directory)).toEqual(['ballast']);
+        rmSync(ballast);
+        expect(append(spool, 'b')).toBeDefined();
+        expect(keysIn(directory)).toEqual(['b']);
+      } finally {
+        execFileSync('umount', ['-l', directory]);
+      }
+    },
+  );
 });
 
 describe('who owns a spool file', () => {

@@ -1,30 +1,14 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { type JournalOptions, openJournal } from '../../../src/collector/journal/journal.ts';
 import { listSegments } from '../../../src/collector/journal/segment.ts';
+import { onSmallDisk, SmallDisk } from '../../small-disk.ts';
 import { body, readAll, recordingLogger, temporaryFolder, textOf, until } from './support.ts';
 
-/** A file system of 4 MiB, or why there is none here. */
-function mountSmallDisk(): { folder: string; unmount: () => void } | { reason: string } {
-  if (process.platform !== 'linux') return { reason: 'tmpfs is Linux only' };
-  const folder = temporaryFolder();
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', folder], { stdio: 'pipe' });
-  } catch {
-    return { reason: 'mounting needs root' };
-  }
-  return { folder, unmount: () => execFileSync('umount', ['-l', folder]) };
-}
-
 describe('a disk that fails', () => {
-  it('because it is full: refuses, loses nothing, and works again once there is room', async () => {
-    const disk = mountSmallDisk();
-    if ('reason' in disk) {
-      console.warn(`not run: ${disk.reason}`);
-      return;
-    }
+  onSmallDisk('because it is full: refuses, loses nothing, and works again once there is room', async () => {
+    const disk = new SmallDisk(temporaryFolder(), 4);
     try {
       const logger = recordingLogger();
       const journal = await openJournal({
@@ -59,7 +43,7 @@ describe('a disk that fails', () => {
       expect(again.stats().damaged).toBe(0);
       await again.close();
     } finally {
-      disk.unmount();
+      disk.remove();
     }
   });
 

@@ -8,6 +8,7 @@ import { readCheckpoints } from '../../../src/research/checkpoints/folder.ts';
 import { loadCheckpoint } from '../../../src/research/checkpoints/load.ts';
 import { endCollectors } from '../../sdk/collectors.ts';
 import { projectFolder, train } from '../../sdk/trainer.ts';
+import { onSmallDisk } from '../../small-disk.ts';
 
 let project: ReturnType<typeof projectFolder>;
 const mounted: string[] = [];
@@ -85,43 +86,41 @@ describe('a process killed while it saves', () => {
 });
 
 describe('a full disk', () => {
-  it('is told with file and reason, the checkpoint before stays, nothing half-written is left, and saving works once there is room', async () => {
-    const disk = join(run());
-    mkdirSync(disk, { recursive: true });
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', disk], { stdio: 'ignore' });
-    } catch {
-      console.warn('not run: mounting a small file system needs Linux and root');
-      return;
-    }
-    mounted.push(disk);
-    const script = `${STATE.replace("resume: 'allow', ", '')}
+  onSmallDisk(
+    'is told with file and reason, the checkpoint before stays, nothing half-written is left, and saving works once there is room',
+    async () => {
+      const disk = join(run());
+      mkdirSync(disk, { recursive: true });
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', disk], { stdio: 'pipe' });
+      mounted.push(disk);
+      const script = `${STATE.replace("resume: 'allow', ", '')}
       const results = [];
       for (const step of [1, 2]) results.push((await resumed.saveCheckpoint(save(step))).kind, resumed.saveCheckpointSync(save(step)).kind);
       console.log(JSON.stringify({ results, loaded: resumed.loadCheckpoint().step }));`;
-    const { code, stdout, stderr } = await train(project.path, script, ALONE).ended;
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout.split('\n')[1]!)).toEqual({
-      results: ['saved', 'saved', 'failed', 'failed'],
-      loaded: 1,
-    });
-    expect(
-      stderr.match(/the checkpoint of step 2 is not saved: ENOSPC: .*; the newest is that of step 1/g),
-    ).toHaveLength(2);
-    expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 1 });
-    expect(readdirSync(join(disk, 'checkpoints'))).toEqual(['step_1']);
-    expect(
-      (readdirSync(disk, { recursive: true }) as string[]).filter(name => name.includes('.saving-')),
-    ).toEqual([]);
-    execFileSync('mount', ['-o', 'remount,size=40m', disk]);
-    const again = await train(
-      project.path,
-      `${STATE}\nconsole.log(resumed.saveCheckpointSync(save(2)).kind);`,
-      ALONE,
-    ).ended;
-    expect(again).toMatchObject({ code: 0, stdout: 'from 1\nsaved\n' });
-    expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 2, state: { step: 2 } });
-  });
+      const { code, stdout, stderr } = await train(project.path, script, ALONE).ended;
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout.split('\n')[1]!)).toEqual({
+        results: ['saved', 'saved', 'failed', 'failed'],
+        loaded: 1,
+      });
+      expect(
+        stderr.match(/the checkpoint of step 2 is not saved: ENOSPC: .*; the newest is that of step 1/g),
+      ).toHaveLength(2);
+      expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 1 });
+      expect(readdirSync(join(disk, 'checkpoints'))).toEqual(['step_1']);
+      expect(
+        (readdirSync(disk, { recursive: true }) as string[]).filter(name => name.includes('.saving-')),
+      ).toEqual([]);
+      execFileSync('mount', ['-o', 'remount,size=40m', disk]);
+      const again = await train(
+        project.path,
+        `${STATE}\nconsole.log(resumed.saveCheckpointSync(save(2)).kind);`,
+        ALONE,
+      ).ended;
+      expect(again).toMatchObject({ code: 0, stdout: 'from 1\nsaved\n' });
+      expect(load(checkpoints().at(-1)!)).toMatchObject({ step: 2, state: { step: 2 } });
+    },
+  );
 });
 
 it('a run that another process writes is not resumed until that one has gone', async () => {

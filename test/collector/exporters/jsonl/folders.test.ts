@@ -4,6 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createResolver } from '../../../../src/collector/runs/resolve.ts';
+import { onSmallDisk } from '../../../small-disk.ts';
 import { BatchMaker } from '../../batches.ts';
 import { contentOf, Driver } from './driver.ts';
 
@@ -313,13 +314,9 @@ describe('a full disk', () => {
     await expect(driver.start()).rejects.toThrow(`${path.join(driver.folder, 'runs')}: is not a folder`);
   });
 
-  it('real ENOSPC, where a small file system can be mounted', async () => {
+  onSmallDisk('real ENOSPC', async () => {
     const driver = await started();
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', driver.runs], { stdio: 'ignore' });
-    } catch {
-      return;
-    }
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', driver.runs], { stdio: 'ignore' });
     try {
       const maker = new BatchMaker();
       const big = (n: number) => maker.logs(sender('r'), [{ body: String(n).repeat(30_000) }]);
