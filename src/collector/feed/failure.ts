@@ -3,7 +3,7 @@ import { RetryableError } from '../component.ts';
 import { errorCode } from '../journal/durable-file.ts';
 
 /** What a batch's own content can make the file system say: a name it does not take. Everything else it says is about the disk. */
-const CONTENT_CODES: ReadonlySet<string> = new Set([
+export const CONTENT_CODES: ReadonlySet<string> = new Set([
   'ENAMETOOLONG',
   'EINVAL',
   'EISDIR',

@@ -1,4 +1,5 @@
 // The tables a collector is writing: which are open, what a commit is, and how each is continued after a crash. As jsonl does it.
+
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Series } from '../../../otlp/model.ts';
@@ -11,12 +12,13 @@ import {
   RetryableError,
   type ScalarBatch,
 } from '../../component.ts';
+import { CONTENT_CODES } from '../../feed/failure.ts';
 import { ConfinementError, syncFolder, systemCode } from '../../runs/confined.ts';
 import { rowsFromLogs } from '../../runs/rows-from-logs.ts';
 import type { ResolvedSeries, Run, RunFolder } from '../../runs/run.ts';
 import { fullName } from '../../runs/series-name.ts';
 import type { BufferBudget } from '../jsonl/append-file.ts';
-import { forEach, NOT_RETRYABLE, writerName } from '../jsonl/exporter.ts';
+import { forEach, writerName } from '../jsonl/exporter.ts';
 import { IDLE_MS, MAX_BUFFERED_BYTES } from '../jsonl/limits.ts';
 import { unixSeconds } from '../jsonl/lines.ts';
 import { checkState, StateStore } from '../jsonl/state-store.ts';
@@ -264,7 +266,7 @@ export class CsvExporter implements Exporter {
   #fail(error: unknown): unknown {
     this.stop();
     const code = systemCode(error);
-    if (code === undefined || NOT_RETRYABLE.has(code)) return error;
+    if (code === undefined || CONTENT_CODES.has(code)) return error;
     const { path: place = this.#options.root, message } = error as NodeJS.ErrnoException;
     return new RetryableError(`cannot write ${place}: ${message}`, { cause: error });
   }

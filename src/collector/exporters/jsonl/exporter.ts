@@ -1,4 +1,5 @@
 // The runs a collector is writing: which are open, what a commit is, and how each is continued after a crash.
+
 import fs from 'node:fs';
 import path from 'node:path';
 import {
@@ -8,6 +9,7 @@ import {
   type ExporterContext,
   RetryableError,
 } from '../../component.ts';
+import { CONTENT_CODES } from '../../feed/failure.ts';
 import { ConfinementError, syncFolder, systemCode } from '../../runs/confined.ts';
 import { rowsFromLogs } from '../../runs/rows-from-logs.ts';
 import type { Run, RunFolder } from '../../runs/run.ts';
@@ -33,17 +35,6 @@ export interface JsonlOptions {
 }
 
 const CURSOR = 'the cursor of the jsonl exporter';
-
-/** What a name or a thing in its place makes the file system say. Everything else it says is about the disk, and passes. */
-export const NOT_RETRYABLE = new Set([
-  'ENAMETOOLONG',
-  'EINVAL',
-  'EISDIR',
-  'ENOTDIR',
-  'EEXIST',
-  'EILSEQ',
-  'ELOOP',
-]);
 
 /**
  * A commit is: data files durable, run.json replaced, then the state of all open runs for the cursor. Runs beyond the limit
@@ -330,7 +321,7 @@ export class JsonlExporter implements Exporter {
   #fail(error: unknown): unknown {
     this.stop();
     const code = systemCode(error);
-    if (code === undefined || NOT_RETRYABLE.has(code)) return error;
+    if (code === undefined || CONTENT_CODES.has(code)) return error;
     const { path: place = this.#options.root, message } = error as NodeJS.ErrnoException;
     return new RetryableError(`cannot write ${place}: ${message}`, { cause: error });
   }

@@ -1,4 +1,5 @@
 // The runs a collector writes to W&B: which are open, what a commit is, and how each is continued after a crash.
+
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attributes, LogRecord } from '../../../otlp/model.ts';
@@ -18,6 +19,7 @@ import {
   type ExporterContext,
   RetryableError,
 } from '../../component.ts';
+import { CONTENT_CODES } from '../../feed/failure.ts';
 import { ConfinementError, systemCode } from '../../runs/confined.ts';
 import { isMap } from '../../runs/json.ts';
 import { lifecycleEvent } from '../../runs/lifecycle.ts';
@@ -44,8 +46,6 @@ import { consoleLine, environmentOf } from './text.ts';
 /** Counter of what could not be written, by reason. */
 export const LOST_METRIC = 'kymo_wandb_lost';
 const CURSOR = 'the cursor of the wandb exporter';
-/** What a name or a thing in its place makes the file system say. Everything else it says is about the disk, and passes. */
-const NOT_RETRYABLE = new Set(['ENAMETOOLONG', 'EINVAL', 'EISDIR', 'ENOTDIR', 'EEXIST', 'EILSEQ', 'ELOOP']);
 const STDERR_FROM = 17;
 /** Remarks of this process. */
 const said = new Set<string>();
@@ -488,7 +488,7 @@ export class WandbExporter implements Exporter {
     this.#open.clear();
     void this.#uploads?.stop();
     const code = systemCode(error);
-    if (code === undefined || NOT_RETRYABLE.has(code)) return error;
+    if (code === undefined || CONTENT_CODES.has(code)) return error;
     const { path: place = this.#settings.root, message } = error as NodeJS.ErrnoException;
     return new RetryableError(`cannot write ${place}: ${message}`, { cause: error });
   }
