@@ -1,6 +1,7 @@
 // Every chaos scenario, in the order in which they run.
 import type { Scenario } from './scenario.ts';
 import { AWAY } from './scenarios/away.ts';
+import { CHECKPOINTS } from './scenarios/checkpoints.ts';
 import { DISK } from './scenarios/disk.ts';
 import { JUDGE } from './scenarios/judge.ts';
 import { KILLS } from './scenarios/kills.ts';
@@ -15,6 +16,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...AWAY,
   ...REQUESTS,
   ...DISK,
+  ...CHECKPOINTS,
   ...TIME,
   ...SHAPE,
   ...LOAD,

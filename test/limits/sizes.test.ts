@@ -13,6 +13,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { decode as decodePng } from 'fast-png';
+import { DEFAULT_LIMIT_BYTES } from '../../src/collector/memory/limits.ts';
 import { endCollectors } from '../sdk/collectors.ts';
 import { projectFolder } from '../sdk/trainer.ts';
 import { lines, watched } from './runs.ts';
@@ -22,6 +23,9 @@ const { GifReader } = createRequire(import.meta.url)('omggif') as {
     bytes: Uint8Array,
   ) => { numFrames(): number; decodeAndBlitFrameRGBA(n: number, out: Uint8Array): void };
 };
+
+const COLLECTOR_MIB = DEFAULT_LIMIT_BYTES / 2 ** 20;
+const SLACK_MIB = 64;
 
 let project: ReturnType<typeof projectFolder>;
 beforeEach(() => {
@@ -93,8 +97,8 @@ it('an artifact of 2 GiB is streamed: neither the trainer nor the collector grow
   );
   expect(report).toMatchObject(WHOLE);
   expect(Number(report.mostMiB) - Number(report.beforeMiB)).toBeLessThan(250);
-  // Its limits: requests under way, the journal's newest records, decoded batches. See bench/README.md.
-  if (!Number.isNaN(collectorMiB)) expect(collectorMiB).toBeLessThan(900);
+  // Its limit of memory, and what it may be above it for a moment: it is measured from outside, at its highest.
+  if (!Number.isNaN(collectorMiB)) expect(collectorMiB).toBeLessThan(COLLECTOR_MIB + SLACK_MIB);
   const [line] = lines(folder, 'artifacts.jsonl');
   expect(line).toMatchObject({ name: 'weights', type: 'model', size: bytes });
   const there = join(folder, String(line!.path));
@@ -133,7 +137,7 @@ it('5,000 rollouts of 50 messages arrive whole, in bounded memory', async () => 
   );
   expect(report).toMatchObject(WHOLE);
   expect(Number(report.mostMiB)).toBeLessThan(700);
-  if (!Number.isNaN(collectorMiB)) expect(collectorMiB).toBeLessThan(900);
+  if (!Number.isNaN(collectorMiB)) expect(collectorMiB).toBeLessThan(COLLECTOR_MIB + SLACK_MIB);
   const rollouts = lines(folder, 'rollouts.jsonl');
   expect(rollouts.map(line => line.id)).toEqual(Array.from({ length: 5_000 }, (_, i) => `r${i}`));
   for (const [i, { messages, prompt, rewards }] of rollouts.entries()) {

@@ -1,8 +1,8 @@
 // In what a configuration differs from the one that a run was started with, in words.
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jsonErrorOffset, lineAndColumn } from '../json-position.ts';
 import { toPlainMap } from '../plain.ts';
+import { readOwnFile } from './own-file.ts';
 import { RunError } from './run-error.ts';
 
 /** Differences that a message lists. */
@@ -25,24 +25,8 @@ export function configChanges(folder: string, config: object): string[] {
 }
 
 function readConfig(file: string): unknown {
-  let text: string;
-  try {
-    const fd = openSync(file, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
-    try {
-      text = readFileSync(fd, 'utf8');
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    throw new RunError(
-      'broken_file',
-      file,
-      `${file} cannot be read (${code}); mend its rights, or choose another id`,
-      error,
-    );
-  }
+  const text = readOwnFile(file);
+  if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch (error) {

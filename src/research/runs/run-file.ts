@@ -1,13 +1,12 @@
 // run.json as the jsonl exporter writes it, read with care: it may be half-written, of another version, or somebody else's.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { jsonErrorOffset, lineAndColumn } from '../json-position.ts';
+import { readOwnFile } from './own-file.ts';
 import { RunError } from './run-error.ts';
 
 /** Version of run.json that is read; the jsonl exporter writes it. */
 const FORMAT = 1;
-/** Far more than a run of 4,096 processes and 500 metrics has. */
-const MAX_BYTES = 64 * 1024 * 1024;
 
 /** What run.json says, as far as a trainer needs it. */
 export interface RunFile {
@@ -41,7 +40,7 @@ export function readRunFile(folder: string): RunFile | undefined {
       `${folder} is ${found.isSymbolicLink() ? 'a symbolic link' : 'no folder'}; move it away, or choose another id`,
     );
   const file = join(folder, 'run.json');
-  const text = read(file);
+  const text = readOwnFile(file);
   return text === undefined ? undefined : parse(file, text);
 }
 
@@ -51,33 +50,6 @@ export function isEmptyFolder(folder: string): boolean {
     return readdirSync(folder).length === 0;
   } catch {
     return true;
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    const fd = openSync(file, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
-    try {
-      if (fstatSync(fd).size > MAX_BYTES)
-        throw new RunError(
-          'foreign_folder',
-          file,
-          `${file} has ${fstatSync(fd).size} bytes, which is no run.json of kymo`,
-        );
-      return readFileSync(fd, 'utf8');
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    if (error instanceof RunError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    throw new RunError(
-      'broken_file',
-      file,
-      `${file} cannot be read (${code}); mend its rights, or choose another id`,
-      error,
-    );
   }
 }
 

@@ -22,7 +22,7 @@ import { freePort, Standalone } from '../standalone.ts';
 import { somePlan } from './kills.ts';
 
 /** A scenario with a small disk in place of a folder of the project. */
-function onSmallDisk(
+export function onSmallDisk(
   name: string,
   folderOf: (arena: Arena) => string,
   mebibytes: number,

@@ -291,6 +291,15 @@ describe('resume is refused', () => {
     refused({ resume: 'must', config: { lr: 1 } }, 'broken_file', /config\.json:1:8: is no JSON/);
   });
 
+  it.each([
+    ['a folder', (file: string) => mkdirSync(file), /run\.json is a folder; move it away/],
+    ['a link to itself', (file: string) => symlinkSync(file, file), /run\.json is a symbolic link/],
+  ])('from a run.json that is %s', (_what, make, message) => {
+    mkdirSync(folder(), { recursive: true });
+    make(join(folder(), 'run.json'));
+    for (const resume of ['must', 'allow', 'never'] as const) refused({ resume }, 'broken_file', message);
+  });
+
   it('from a run.json of a newer format', () => {
     written('r', { format: 9 });
     refused(
