@@ -22,9 +22,9 @@ const features = tables.filter(cells => cells.length === 4 && cells[0] !== 'feat
 const theirTests = tables.filter(cells => cells.length === 3 && cells[0] !== 'theirs');
 
 const QUOTED = /\s*(?:'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/.source;
-/** The first argument of it(…), describe(…), describeWithPeers(…), and of the second call in it.each(…)(…); of a skipped one not. */
+/** The first argument of it(…), describe(…), describeWithPeers(…), onSmallDisk(…), and of the second call in it.each(…)(…); of a skipped one not. */
 const TITLE = new RegExp(
-  String.raw`(?:\b(?:it|test|describe\w*)(?:\.(?:only|concurrent))?|[)\x60])\(${QUOTED}`,
+  String.raw`(?:\b(?:it|test|describe\w*|onSmallDisk)(?:\.(?:only|concurrent))?|[)\x60])\(${QUOTED}`,
   'g',
 );
 /** In files that are no tests by themselves, but lists of cases for several of them. */
